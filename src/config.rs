@@ -1,0 +1,491 @@
+//! Every setting of the gateway, in one place.
+//!
+//! A setting is declared once, in [`Settings`] or [`NatsSettings`], and can be given in three
+//! ways. What is nearer to the person who types wins: command line, then environment, then
+//! configuration file, then the default. [`Settings::resolve`] merges the three and checks the
+//! values, so that a mistake is told before any socket is bound.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+/// Why the configuration cannot be used. Each text names the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file given with `--config` cannot be read.
+    #[error("config: cannot read {path}: {source}")]
+    Unreadable {
+        /// The file as it was given.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key that does not exist or a value of a wrong type.
+    #[error("config: {path}: {message}")]
+    Malformed {
+        /// The file as it was given.
+        path: PathBuf,
+        /// Where and what, with the key.
+        message: String,
+    },
+    /// A value is outside its bounds or contradicts another one.
+    #[error("{setting}: {problem}")]
+    Invalid {
+        /// The setting's name as in the configuration file.
+        setting: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+fn invalid(setting: &'static str, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Invalid { setting, problem: problem.into() }
+}
+
+/// How NATS is reached, and which stream holds the events.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[command(next_help_heading = "NATS")]
+pub struct NatsSettings {
+    /// Address of the NATS server; several with commas [default: nats://127.0.0.1:4222]
+    #[arg(long = "nats-url", env = "NATS_URL", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Credentials file (.creds)
+    #[arg(long = "nats-credentials", env = "NATS_CREDS", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<PathBuf>,
+    /// File that holds an nkey seed
+    #[arg(long = "nats-nkey", env = "NATS_NKEY", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nkey: Option<PathBuf>,
+    /// User name
+    #[arg(long = "nats-user", env = "NATS_USER", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Password of the user
+    #[arg(
+        long = "nats-password",
+        env = "NATS_PASSWORD",
+        value_name = "TEXT",
+        hide_env_values = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// Certificate authority that the server's certificate is checked against (PEM)
+    #[arg(long = "nats-tls-ca", env = "NATS_CA", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<PathBuf>,
+    /// Client certificate (PEM)
+    #[arg(long = "nats-tls-cert", env = "NATS_CERT", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of the client certificate (PEM)
+    #[arg(long = "nats-tls-key", env = "NATS_KEY", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// Start TLS before the server's greeting
+    #[arg(long = "nats-tls-first", env = "NATS_TLS_FIRST", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_first: Option<bool>,
+    /// Prefix of the inboxes that answers come to, for users who may subscribe to no other
+    #[arg(long = "nats-inbox-prefix", env = "NATS_INBOX_PREFIX", value_name = "SUBJECT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inbox_prefix: Option<String>,
+    /// JetStream domain
+    #[arg(long = "nats-domain", env = "NATS_DOMAIN", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// JetStream API prefix, where it is not $JS.API; excludes the domain
+    #[arg(long = "nats-api-prefix", env = "NATS_API_PREFIX", value_name = "SUBJECT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_prefix: Option<String>,
+    /// Stream that holds the job events [default: JOBS]
+    #[arg(long = "stream", env = "JOBWIRE_STREAM", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+}
+
+/// The settings of `jobwire serve`. `None` means: not given here.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address the gateway listens on; several with commas [default: 127.0.0.1:8080]
+    #[arg(long, env = "JOBWIRE_LISTEN", value_name = "ADDRESS", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Vec<SocketAddr>>,
+    /// Address of /livez, /readyz and /metrics [default: 127.0.0.1:8081]
+    #[arg(long, env = "JOBWIRE_ADMIN_LISTEN", value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// How NATS is reached.
+    #[command(flatten)]
+    pub nats: NatsSettings,
+
+    /// Threads that serve connections [default: one per core]
+    #[arg(long, env = "JOBWIRE_WORKERS", value_name = "COUNT", help_heading = "Capacity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// Memory for the newest events, index and encoded frames included [default: 128MiB]
+    #[arg(long, env = "JOBWIRE_WINDOW", value_name = "BYTES", help_heading = "Capacity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<ByteSize>,
+    /// Memory for pages of older history that are shared between watchers [default: 32MiB]
+    #[arg(long, env = "JOBWIRE_PAGE_CACHE", value_name = "BYTES", help_heading = "Capacity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_cache: Option<ByteSize>,
+    /// Reads of older history that may be under way at NATS at once [default: 64]
+    #[arg(long, env = "JOBWIRE_CATCH_UP_SLOTS", value_name = "COUNT", help_heading = "Capacity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up_slots: Option<usize>,
+    /// Kernel send buffer of a connection [default: 64KiB]
+    #[arg(long, env = "JOBWIRE_SEND_BUFFER", value_name = "BYTES", help_heading = "Capacity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_buffer: Option<ByteSize>,
+    /// Connections of the whole process [default: 20000]
+    #[arg(long, env = "JOBWIRE_MAX_CONNECTIONS", value_name = "COUNT", help_heading = "Capacity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<usize>,
+    /// Subscriptions of one connection [default: 1000]
+    #[arg(
+        long,
+        env = "JOBWIRE_MAX_SUBSCRIPTIONS",
+        value_name = "COUNT",
+        help_heading = "Capacity"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_subscriptions: Option<usize>,
+
+    /// Grace in which an unknown job may still appear [default: 2s]
+    #[arg(long, env = "JOBWIRE_JOB_GRACE", value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Times")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub job_grace: Option<Duration>,
+    /// How often an idle connection is pinged [default: 25s]
+    #[arg(long, env = "JOBWIRE_PING_INTERVAL", value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Times")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub ping_interval: Option<Duration>,
+    /// How long a ping may stay unanswered [default: 10s]
+    #[arg(long, env = "JOBWIRE_PONG_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Times")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub pong_timeout: Option<Duration>,
+    /// How long a socket may accept nothing while bytes wait for it [default: 30s]
+    #[arg(long, env = "JOBWIRE_STUCK_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Times")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub stuck_timeout: Option<Duration>,
+    /// Over how long the connections are closed on SIGTERM [default: 20s]
+    #[arg(long, env = "JOBWIRE_DRAIN", value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Times")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub drain: Option<Duration>,
+
+    /// Log format: text or json [default: text]
+    #[arg(long, env = "JOBWIRE_LOG_FORMAT", value_name = "FORMAT", help_heading = "Logs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged, as a tracing filter [default: info]
+    #[arg(long, env = "JOBWIRE_LOG", value_name = "FILTER", help_heading = "Logs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How NATS is reached, checked.
+#[derive(Clone, Debug)]
+pub struct NatsConfig {
+    /// Servers, comma separated.
+    pub url: String,
+    /// At most one way to say who we are.
+    pub identity: NatsIdentity,
+    /// Certificate authority (PEM).
+    pub tls_ca: Option<PathBuf>,
+    /// Client certificate and its key (PEM).
+    pub tls_client: Option<(PathBuf, PathBuf)>,
+    /// TLS before the server's greeting.
+    pub tls_first: bool,
+    /// Where answers come to; `None`: the library's default.
+    pub inbox_prefix: Option<String>,
+    /// Prefix of the JetStream API, `$JS.API` unless a domain or a prefix was given.
+    pub api_prefix: String,
+    /// The stream's name.
+    pub stream: String,
+}
+
+/// Who we are to NATS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NatsIdentity {
+    /// Nobody in particular; the URL may still carry a user.
+    Anonymous,
+    /// A `.creds` file.
+    Credentials(PathBuf),
+    /// A file with an nkey seed.
+    Nkey(PathBuf),
+    /// User name and password.
+    Password(String, String),
+}
+
+/// The whole configuration of `jobwire serve`, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Public addresses.
+    pub listen: Vec<SocketAddr>,
+    /// Address of the admin listener.
+    pub admin_listen: SocketAddr,
+    /// How NATS is reached.
+    pub nats: NatsConfig,
+    /// Threads that serve connections.
+    pub workers: usize,
+    /// What the gateway may use and keep.
+    pub limits: Limits,
+    /// Time-outs of sessions.
+    pub timing: Timing,
+    /// Log format.
+    pub log_format: LogFormat,
+    /// Log filter.
+    pub log: String,
+}
+
+/// Bounds on memory and counts.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Budget of the window in bytes.
+    pub window: usize,
+    /// Budget of shared pages in bytes.
+    pub page_cache: usize,
+    /// Reads of history under way at once.
+    pub catch_up_slots: usize,
+    /// Kernel send buffer of a connection in bytes.
+    pub send_buffer: u32,
+    /// Connections of the process.
+    pub max_connections: usize,
+    /// Subscriptions of one connection.
+    pub max_subscriptions: usize,
+}
+
+/// Time-outs of sessions.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// Grace in which an unknown job may appear.
+    pub job_grace: Duration,
+    /// How often an idle connection is pinged.
+    pub ping_interval: Duration,
+    /// How long a ping may stay unanswered.
+    pub pong_timeout: Duration,
+    /// How long a socket may accept nothing while bytes wait for it.
+    pub stuck_timeout: Duration,
+    /// Over how long connections are closed when the process stops.
+    pub drain: Duration,
+}
+
+impl Settings {
+    /// Merges a configuration file below what was given on the command line and in the
+    /// environment, checks everything and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the name of the setting that is wrong.
+    pub fn resolve(self, file: Option<&Path>) -> Result<Config, ConfigError> {
+        let settings = match file {
+            Some(path) => self.over_file(path)?,
+            None => self,
+        };
+        settings.check()
+    }
+
+    fn over_file(self, path: &Path) -> Result<Settings, ConfigError> {
+        let malformed = |message: String| ConfigError::Malformed { path: path.to_owned(), message };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        // Read as settings first: those errors name line and key.
+        toml::from_str::<Settings>(&text).map_err(|error| malformed(error.to_string()))?;
+        let mut merged: toml::Table =
+            toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        let given = toml::Table::try_from(&self).map_err(|error| malformed(error.to_string()))?;
+        lay_over(&mut merged, given);
+        merged.try_into().map_err(|error| malformed(error.to_string()))
+    }
+
+    fn check(self) -> Result<Config, ConfigError> {
+        let listen = self.listen.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 8080))]);
+        if listen.is_empty() {
+            return Err(invalid("listen", "name at least one address, such as 127.0.0.1:8080"));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Config {
+            listen,
+            admin_listen: self
+                .admin_listen
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
+            nats: self.nats.resolve()?,
+            workers: within("workers", self.workers.unwrap_or(cores), 1, 1024)?,
+            limits: Limits {
+                window: bytes_within("window", self.window, ByteSize::mib(128), ByteSize::mib(4))?,
+                page_cache: bytes_within(
+                    "page_cache",
+                    self.page_cache,
+                    ByteSize::mib(32),
+                    ByteSize::mib(1),
+                )?,
+                catch_up_slots: within(
+                    "catch_up_slots",
+                    self.catch_up_slots.unwrap_or(64),
+                    1,
+                    4096,
+                )?,
+                send_buffer: u32::try_from(bytes_within(
+                    "send_buffer",
+                    self.send_buffer,
+                    ByteSize::kib(64),
+                    ByteSize::kib(4),
+                )?)
+                .map_err(|_| invalid("send_buffer", "at most 4GiB"))?,
+                max_connections: within(
+                    "max_connections",
+                    self.max_connections.unwrap_or(20_000),
+                    1,
+                    10_000_000,
+                )?,
+                max_subscriptions: within(
+                    "max_subscriptions",
+                    self.max_subscriptions.unwrap_or(1_000),
+                    1,
+                    1_000_000,
+                )?,
+            },
+            timing: Timing {
+                job_grace: self.job_grace.unwrap_or(Duration::from_secs(2)),
+                ping_interval: at_least_a_second("ping_interval", self.ping_interval, 25)?,
+                pong_timeout: at_least_a_second("pong_timeout", self.pong_timeout, 10)?,
+                stuck_timeout: at_least_a_second("stuck_timeout", self.stuck_timeout, 30)?,
+                drain: self.drain.unwrap_or(Duration::from_secs(20)),
+            },
+            log_format: self.log_format.unwrap_or_default(),
+            log: self.log.unwrap_or_else(|| "info".into()),
+        })
+    }
+}
+
+impl NatsSettings {
+    /// Checks what was given and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] for contradicting or incomplete settings.
+    pub fn resolve(self) -> Result<NatsConfig, ConfigError> {
+        let stream = self.stream.unwrap_or_else(|| "JOBS".into());
+        if stream.is_empty() || stream.contains(|c: char| c.is_whitespace() || ".*>/\\".contains(c))
+        {
+            return Err(invalid(
+                "nats.stream",
+                format!(
+                    "{stream:?} cannot be a stream's name: no dots, wildcards, slashes or white space"
+                ),
+            ));
+        }
+        let api_prefix = match (self.domain, self.api_prefix) {
+            (Some(_), Some(_)) => {
+                return Err(invalid("nats.api_prefix", "give it or nats.domain, not both"));
+            }
+            (Some(domain), None) => format!("$JS.{domain}.API"),
+            (None, Some(prefix)) => prefix,
+            (None, None) => "$JS.API".into(),
+        };
+        let tls_client = match (self.tls_cert, self.tls_key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => {
+                return Err(invalid("nats.tls_cert", "a certificate and nats.tls_key go together"));
+            }
+        };
+        let password = match (self.user, self.password) {
+            (Some(user), Some(password)) => Some(NatsIdentity::Password(user, password)),
+            (None, None) => None,
+            _ => return Err(invalid("nats.user", "a user and nats.password go together")),
+        };
+        let mut identities = [
+            self.credentials.map(NatsIdentity::Credentials),
+            self.nkey.map(NatsIdentity::Nkey),
+            password,
+        ]
+        .into_iter()
+        .flatten();
+        let identity = identities.next().unwrap_or(NatsIdentity::Anonymous);
+        if identities.next().is_some() {
+            return Err(invalid(
+                "nats.credentials",
+                "give one of nats.credentials, nats.nkey, or nats.user with nats.password",
+            ));
+        }
+        Ok(NatsConfig {
+            url: self.url.unwrap_or_else(|| "nats://127.0.0.1:4222".into()),
+            identity,
+            tls_ca: self.tls_ca,
+            tls_client,
+            tls_first: self.tls_first.unwrap_or(false),
+            inbox_prefix: self.inbox_prefix,
+            api_prefix,
+            stream,
+        })
+    }
+}
+
+fn lay_over(below: &mut toml::Table, above: toml::Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(toml::Value::Table(lower)), toml::Value::Table(upper)) => lay_over(lower, upper),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+fn within(
+    setting: &'static str,
+    value: usize,
+    least: usize,
+    most: usize,
+) -> Result<usize, ConfigError> {
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(setting, format!("{value} is not between {least} and {most}")))
+    }
+}
+
+fn bytes_within(
+    setting: &'static str,
+    value: Option<ByteSize>,
+    default: ByteSize,
+    least: ByteSize,
+) -> Result<usize, ConfigError> {
+    let value = value.unwrap_or(default);
+    if value < least {
+        return Err(invalid(setting, format!("{value} is less than the {least} it needs")));
+    }
+    usize::try_from(value.as_u64())
+        .map_err(|_| invalid(setting, "larger than this machine's memory"))
+}
+
+fn at_least_a_second(
+    setting: &'static str,
+    value: Option<Duration>,
+    default_seconds: u64,
+) -> Result<Duration, ConfigError> {
+    let value = value.unwrap_or(Duration::from_secs(default_seconds));
+    if value < Duration::from_secs(1) {
+        return Err(invalid(setting, "at least 1s"));
+    }
+    Ok(value)
+}

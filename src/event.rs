@@ -1,0 +1,358 @@
+//! What is stored: jobs, events, and their names on the wire of NATS.
+//!
+//! One JetStream message is one event. Its subject says whose it is and what happened, its
+//! sequence in the stream is its id. Nothing here does I/O, and nothing here looks at JSON but
+//! [`StoredBody`], which does it only when somebody watches.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Longest job id and kind, in bytes.
+pub const MAX_NAME: usize = 128;
+/// Longest event type, in bytes.
+pub const MAX_EVENT_TYPE: usize = 64;
+/// Largest event, in bytes of payload.
+pub const MAX_EVENT: usize = 512 * 1024;
+
+/// Why a name cannot stand in a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing at all.
+    #[error("is empty")]
+    Empty,
+    /// More bytes than allowed.
+    #[error("has more than {0} characters")]
+    TooLong(usize),
+    /// A character outside letters, digits, `_` and `-`.
+    #[error("has a character other than A-Z, a-z, 0-9, _ and -")]
+    Forbidden,
+}
+
+/// Checks that a text is one literal subject token of at most `longest` bytes.
+///
+/// # Errors
+/// [`NameError`] with the rule that is broken. Dots, wildcards and white space would otherwise
+/// reach subjects, and async-nats lets `*` and `>` pass.
+pub fn check_name(text: &str, longest: usize) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > longest {
+        return Err(NameError::TooLong(longest));
+    }
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+        Ok(())
+    } else {
+        Err(NameError::Forbidden)
+    }
+}
+
+/// A job: its kind and its id within the kind. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobKey {
+    /// `kind.id`, as in the subject: neither part can hold a dot.
+    text: Arc<str>,
+    kind_length: u8,
+}
+
+impl JobKey {
+    /// A job by kind and id.
+    ///
+    /// # Errors
+    /// [`NameError`] if either is not one subject token.
+    pub fn new(kind: &str, id: &str) -> Result<Self, NameError> {
+        check_name(kind, MAX_NAME)?;
+        check_name(id, MAX_NAME)?;
+        let kind_length = u8::try_from(kind.len()).map_err(|_| NameError::TooLong(MAX_NAME))?;
+        Ok(Self { text: format!("{kind}.{id}").into(), kind_length })
+    }
+
+    /// What system the job belongs to.
+    pub fn kind(&self) -> &str {
+        self.text.split_at(usize::from(self.kind_length)).0
+    }
+
+    /// The job's id within its kind.
+    pub fn id(&self) -> &str {
+        self.text.get(usize::from(self.kind_length) + 1..).unwrap_or_default()
+    }
+
+    /// `kind.id`: the two subject tokens.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl std::borrow::Borrow<str> for JobKey {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for JobKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for JobKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// First token of every subject of ours.
+pub const SUBJECT_ROOT: &str = "jobs";
+
+/// The subject an event of this job is published on.
+pub fn event_subject(job: &JobKey, event_type: &str) -> String {
+    format!("{SUBJECT_ROOT}.{}.{event_type}", job.as_str())
+}
+
+/// The filter that matches every event of a job.
+pub fn job_filter(job: &JobKey) -> String {
+    format!("{SUBJECT_ROOT}.{}.>", job.as_str())
+}
+
+/// A subject taken apart: `kind.id` and the event type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubjectParts<'a> {
+    /// `kind.id`.
+    pub job: &'a str,
+    /// Bytes of the kind in `job`.
+    kind_length: usize,
+    /// The last token.
+    pub event_type: &'a str,
+}
+
+impl<'a> SubjectParts<'a> {
+    /// Splits `jobs.<kind>.<id>.<type>`; anything else is not an event of ours.
+    pub fn split(subject: &'a str) -> Option<Self> {
+        let rest = subject.strip_prefix(SUBJECT_ROOT)?.strip_prefix('.')?;
+        let (job, event_type) = rest.rsplit_once('.')?;
+        let (kind, id) = job.split_once('.')?;
+        check_name(kind, MAX_NAME).ok()?;
+        check_name(id, MAX_NAME).ok()?;
+        check_name(event_type, MAX_EVENT_TYPE).ok()?;
+        Some(Self { job, kind_length: kind.len(), event_type })
+    }
+
+    /// The job as a key of its own.
+    pub fn job_key(&self) -> JobKey {
+        JobKey {
+            text: self.job.into(),
+            kind_length: u8::try_from(self.kind_length).unwrap_or_default(),
+        }
+    }
+}
+
+/// An event as the stream holds it, without its job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Sequence in the stream.
+    pub id: u64,
+    /// Last token of the subject.
+    pub event_type: Box<str>,
+    /// When the stream took it, in nanoseconds since 1970.
+    pub stored_at: i64,
+    /// One JSON object, if it is well formed.
+    pub payload: Bytes,
+}
+
+impl StoredEvent {
+    /// Borrows the event for encoding.
+    pub fn as_view(&self) -> EventView<'_> {
+        EventView {
+            id: self.id,
+            event_type: &self.event_type,
+            stored_at: self.stored_at,
+            payload: &self.payload,
+        }
+    }
+
+    /// Bytes this event costs in memory, roughly.
+    pub fn cost(&self) -> usize {
+        size_of::<Self>() + self.event_type.len() + self.payload.len()
+    }
+}
+
+/// An event where it lies, in the window or in a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventView<'a> {
+    /// Sequence in the stream.
+    pub id: u64,
+    /// Last token of the subject.
+    pub event_type: &'a str,
+    /// When the stream took it, in nanoseconds since 1970.
+    pub stored_at: i64,
+    /// One JSON object, if it is well formed.
+    pub payload: &'a [u8],
+}
+
+/// The fields of a stored event's payload, each as the producer wrote it.
+#[derive(Debug, Default, Deserialize)]
+pub struct StoredBody<'a> {
+    /// What happened; the subject rules when the two differ.
+    #[serde(borrow, rename = "eventType", default)]
+    pub event_type: Option<&'a RawValue>,
+    /// A number.
+    #[serde(borrow, default)]
+    pub iteration: Option<&'a RawValue>,
+    /// A string.
+    #[serde(borrow, default)]
+    pub stage: Option<&'a RawValue>,
+    /// An object.
+    #[serde(borrow, default)]
+    pub data: Option<&'a RawValue>,
+    /// A string, ISO 8601.
+    #[serde(borrow, default)]
+    pub timestamp: Option<&'a RawValue>,
+}
+
+/// Why a stored payload is no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedEvent {
+    /// Not JSON, or not an object.
+    #[error("the payload is not a JSON object")]
+    NotAnObject,
+    /// A field of another type than the contract's.
+    #[error("the field {0} has another type than it should")]
+    WrongType(&'static str),
+}
+
+impl<'a> StoredBody<'a> {
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// [`MalformedEvent`] if it is no JSON object or a field has a type outside the contract.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, MalformedEvent> {
+        // serde would read an array as a struct too.
+        if payload.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(MalformedEvent::NotAnObject);
+        }
+        let body: Self =
+            serde_json::from_slice(payload).map_err(|_| MalformedEvent::NotAnObject)?;
+        let starts = |field: Option<&RawValue>, allowed: fn(u8) -> bool| {
+            field.and_then(|raw| raw.get().bytes().next()).is_none_or(allowed)
+        };
+        let string = |byte| byte == b'"';
+        if !starts(body.iteration, |byte| byte == b'-' || byte.is_ascii_digit()) {
+            return Err(MalformedEvent::WrongType("iteration"));
+        }
+        if !starts(body.stage, string) {
+            return Err(MalformedEvent::WrongType("stage"));
+        }
+        if !starts(body.data, |byte| byte == b'{') {
+            return Err(MalformedEvent::WrongType("data"));
+        }
+        if !starts(body.timestamp, string) {
+            return Err(MalformedEvent::WrongType("timestamp"));
+        }
+        Ok(body)
+    }
+}
+
+/// The part an event type plays in a job's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LifeCycle {
+    /// `job_created`.
+    Created,
+    /// `job_started`.
+    Started,
+    /// `job_paused`.
+    Paused,
+    /// `job_resumed`.
+    Resumed,
+    /// `job_completed`.
+    Completed,
+    /// `job_failed`: final unless `data.willRetry` is true.
+    Failed,
+    /// `job_cancelled`.
+    Cancelled,
+}
+
+impl LifeCycle {
+    /// The life-cycle meaning of a type, if it has one. `iteration_completed` is in the
+    /// contract's table, but changes no status.
+    pub fn of(event_type: &str) -> Option<Self> {
+        Some(match event_type {
+            "job_created" => Self::Created,
+            "job_started" => Self::Started,
+            "job_paused" => Self::Paused,
+            "job_resumed" => Self::Resumed,
+            "job_completed" => Self::Completed,
+            "job_failed" => Self::Failed,
+            "job_cancelled" => Self::Cancelled,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_id_is_one_literal_subject_token() {
+        for good in ["a", "A-Z_09", &"x".repeat(128)] {
+            assert_eq!(check_name(good, MAX_NAME), Ok(()), "{good}");
+        }
+        assert_eq!(check_name("", MAX_NAME), Err(NameError::Empty));
+        assert_eq!(check_name(&"x".repeat(129), MAX_NAME), Err(NameError::TooLong(128)));
+        for bad in ["a.b", "*", ">", "a b", "a\n", "ä", "\0"] {
+            assert_eq!(check_name(bad, MAX_NAME), Err(NameError::Forbidden), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_subject_is_split_into_job_and_type() {
+        let parts = SubjectParts::split("jobs.training.42.progress").expect("an event");
+        assert_eq!((parts.job, parts.event_type), ("training.42", "progress"));
+        let key = parts.job_key();
+        assert_eq!((key.kind(), key.id()), ("training", "42"));
+        assert_eq!(key, JobKey::new("training", "42").expect("a job"));
+    }
+
+    #[test]
+    fn a_foreign_subject_is_not_an_event() {
+        for subject in ["jobs", "jobs.a.b", "jobs.a.b.c.d", "work.a.b.c", "jobs.a..c", "jobs.a.b."]
+        {
+            assert_eq!(SubjectParts::split(subject), None, "{subject}");
+        }
+    }
+
+    #[test]
+    fn a_payload_keeps_its_fields_as_the_producer_wrote_them() {
+        let body = StoredBody::parse(br#" {"iteration":1.50,"data":{"b":1,"a":[ 2 ]},"x":0}"#)
+            .expect("an event");
+        assert_eq!(body.iteration.map(RawValue::get), Some("1.50"));
+        assert_eq!(body.data.map(RawValue::get), Some(r#"{"b":1,"a":[ 2 ]}"#));
+        assert!(body.stage.is_none() && body.timestamp.is_none());
+    }
+
+    #[test]
+    fn a_payload_outside_the_contract_is_malformed() {
+        for payload in ["", "7", "null", "[]", "{", "{\"a\":}", "\u{0}", "[1,2,3,4,5]"] {
+            assert_eq!(
+                StoredBody::parse(payload.as_bytes()).map(|_| ()),
+                Err(MalformedEvent::NotAnObject),
+                "{payload:?}"
+            );
+        }
+        for (payload, field) in [
+            (r#"{"data":[]}"#, "data"),
+            (r#"{"stage":1}"#, "stage"),
+            (r#"{"iteration":"1"}"#, "iteration"),
+            (r#"{"timestamp":5}"#, "timestamp"),
+        ] {
+            assert_eq!(
+                StoredBody::parse(payload.as_bytes()).map(|_| ()),
+                Err(MalformedEvent::WrongType(field))
+            );
+        }
+    }
+}

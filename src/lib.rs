@@ -1,0 +1,9 @@
+//! jobwire: watch long-running jobs over WebSocket, from one durable NATS JetStream stream.
+//!
+//! `event ← journal ← window ← subscription ← session ← http ← cli`, and
+//! `event ← dialect ← session, http`: a module knows only what is left of it.
+
+pub mod cli;
+pub mod config;
+pub mod event;
+pub mod journal;

@@ -1,0 +1,3 @@
+//! The `jobwire` command.
+
+fn main() {}
