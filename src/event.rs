@@ -52,7 +52,7 @@ pub fn check_name(text: &str, longest: usize) -> Result<(), NameError> {
 }
 
 /// A job: its kind and its id within the kind. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobKey {
     /// `kind.id`, as in the subject: neither part can hold a dot.
     text: Arc<str>,
@@ -84,6 +84,13 @@ impl JobKey {
     /// `kind.id`: the two subject tokens.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+/// As the text hashes, so that a table can be asked with a borrowed `kind.id`.
+impl std::hash::Hash for JobKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 
@@ -191,6 +198,22 @@ pub struct EventView<'a> {
     pub stored_at: i64,
     /// One JSON object, if it is well formed.
     pub payload: &'a [u8],
+}
+
+/// An event as it goes over the wire, ready for any number of sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedEvent {
+    /// A whole message, framing included.
+    pub message: Bytes,
+    /// Where in `message` the bare event lies, for messages that hold several.
+    pub body: std::ops::Range<usize>,
+}
+
+impl EncodedEvent {
+    /// The bare event.
+    pub fn body(&self) -> &[u8] {
+        self.message.get(self.body.clone()).unwrap_or_default()
+    }
 }
 
 /// The fields of a stored event's payload, each as the producer wrote it.

@@ -7,3 +7,5 @@ pub mod cli;
 pub mod config;
 pub mod event;
 pub mod journal;
+pub mod subscription;
+pub mod window;

@@ -1,0 +1,495 @@
+//! A subscription: one job, and a position P such that everything of the job up to P is sent or
+//! filtered out. Never a queue.
+//!
+//! Pure: no sockets, no NATS, no clock of its own. Its owner gives it the time and a view of the
+//! window, does what [`Step`] says, and reports back. It decides what is read from where, when
+//! a loss is told, and that ids strictly increase. It does not know how anything looks on the
+//! wire.
+
+mod opening;
+mod reader;
+#[cfg(test)]
+mod simulation;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::event::JobKey;
+use crate::journal::{Answer, Page, PageRead, Question};
+use crate::window::View;
+use opening::Opening;
+use reader::{Need, Reader};
+
+/// How long a subscribe may go unanswered (PROTOCOLS section 1).
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long the leader must stay below a cursor before the cursor is called invalid.
+pub const BELOW_CURSOR_FOR: Duration = Duration::from_secs(10);
+/// At most this often a moving position is told.
+pub const POSITION_EVERY: Duration = Duration::from_secs(30);
+/// Pause after an answer that did not help: a stale replica, or NATS away.
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// What a client asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The last event the client saw; `None`: only what comes from now on.
+    pub after: Option<u64>,
+    /// The incarnation the cursor belongs to, if the client knows it.
+    pub epoch: Option<Box<str>>,
+    /// Event types wanted; `None`: all.
+    pub event_types: Option<Vec<Box<str>>>,
+    /// What to do when history before the cursor's successor is gone.
+    pub on_truncated: OnTruncated,
+    /// Tell the position when caught up, and while it moves without events.
+    pub position: bool,
+}
+
+/// What to do when events after the cursor are gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnTruncated {
+    /// Tell it, then deliver what there is.
+    #[default]
+    Earliest,
+    /// Refuse the subscribe.
+    Fail,
+}
+
+/// What the owner must do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Ask the journal, and give the answer to [`Subscription::answered`].
+    Ask(Question),
+    /// Tell the client, then call [`Subscription::step`] again.
+    Tell(Notice),
+    /// Read the window after this id and up to that one, offer every event, then call
+    /// [`Subscription::read_through`].
+    ReadWindow {
+        /// Position to read from.
+        after: u64,
+        /// Last id to read.
+        through: u64,
+    },
+    /// Offer the page's events after this id, then call [`Subscription::read_through`].
+    Deliver {
+        /// The page.
+        page: Arc<Page>,
+        /// Position to read from.
+        after: u64,
+    },
+    /// Nothing to do until the window moves, or until this time.
+    Wait(Option<Instant>),
+    /// Tell the client; the subscription is over.
+    End(Notice),
+}
+
+/// What the client is told beside events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The subscription stands; ids up to `last` come as history.
+    Subscribed {
+        /// The job's newest event, 0 if it has none.
+        last: u64,
+        /// The job's first stored event, where known.
+        first: Option<u64>,
+        /// Identity of the stream's incarnation.
+        epoch: Arc<str>,
+    },
+    /// Completeness after the cursor cannot be shown.
+    Truncated {
+        /// The position after which events may be missing.
+        requested_after: u64,
+        /// The first id that is surely there.
+        first_available: u64,
+        /// The job's newest event.
+        last: u64,
+    },
+    /// The cursor belongs to another incarnation, or to none; all starts from the beginning.
+    CursorInvalid {
+        /// Identity of the incarnation that now holds.
+        epoch: Arc<str>,
+    },
+    /// The job does not exist, confirmed by the leader.
+    NotFound,
+    /// No answer in time.
+    Unavailable,
+    /// Everything up to `id` is sent or filtered out.
+    Position {
+        /// Usable as a cursor.
+        id: u64,
+    },
+    /// A requested replay is through.
+    ReplayDone,
+}
+
+/// How an offered event is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Not at all: sent before, or not wanted.
+    Skip,
+    /// As history.
+    History,
+    /// As it happens.
+    Live,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Opening(Opening),
+    Running,
+}
+
+/// A history that was asked for again.
+#[derive(Debug)]
+struct Replay {
+    reader: Reader,
+    through: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Subscription {
+    job: JobKey,
+    request: Request,
+    grace: Duration,
+    phase: Phase,
+    reader: Reader,
+    following: bool,
+    generation: u64,
+    boundary: u64,
+    notices: Vec<Notice>,
+    /// A page that was read and not offered yet, and the position to offer it from.
+    page: Option<(Arc<Page>, u64)>,
+    replay: Option<Replay>,
+    /// A replay that was asked for before the subscription stood.
+    replay_wanted: Option<u64>,
+    below_cursor: BelowCursor,
+    /// The newest id that the client was sent, or told as a position.
+    last_sent: u64,
+    position_told_at: Option<Instant>,
+    ask_again_at: Option<Instant>,
+}
+
+/// Since when the leader has stayed below the cursor without a break.
+#[derive(Debug, Default)]
+struct BelowCursor {
+    since: Option<Instant>,
+    seen: Option<Instant>,
+}
+
+impl Subscription {
+    /// A subscription that was asked for just now. An unknown job may appear within `grace`.
+    pub fn new(job: JobKey, request: Request, grace: Duration, now: Instant) -> Self {
+        Self {
+            job,
+            phase: Phase::Opening(Opening::new(now)),
+            reader: Reader::new(request.after.unwrap_or(0)),
+            request,
+            grace,
+            following: false,
+            generation: 0,
+            boundary: 0,
+            notices: Vec::new(),
+            page: None,
+            last_sent: 0,
+            replay: None,
+            replay_wanted: None,
+            below_cursor: BelowCursor::default(),
+            position_told_at: None,
+            ask_again_at: None,
+        }
+    }
+
+    /// The job.
+    pub fn job(&self) -> &JobKey {
+        &self.job
+    }
+
+    /// Everything of the job up to here is sent or filtered out.
+    pub fn position(&self) -> u64 {
+        self.reader.position()
+    }
+
+    /// Whether everything up to the window's head was dealt with, so that new events of the job
+    /// may be offered as they come, without a [`Step`].
+    pub fn is_following(&self) -> bool {
+        self.following
+    }
+
+    /// New events will not be offered as they come any more: everything up to `cursor` was, and
+    /// what follows is read by [`Subscription::step`] again.
+    pub fn fall_behind(&mut self, cursor: u64) {
+        if std::mem::take(&mut self.following) {
+            self.reader.advance_to(cursor);
+        }
+    }
+
+    /// As [`Subscription::fall_behind`] where the stream's incarnation has changed: positions of
+    /// the old one mean nothing.
+    pub fn lose_track(&mut self) {
+        self.following = false;
+    }
+
+    /// Gives a page up that was not offered yet; it is asked for again when needed. So that a
+    /// page is never held for a socket that takes nothing.
+    pub fn drop_page(&mut self) {
+        self.page = None;
+    }
+
+    /// Asks for the history after a position once more.
+    ///
+    /// # Errors
+    /// [`ReplayUnderWay`]: one at a time.
+    pub fn replay(&mut self, after: u64) -> Result<(), ReplayUnderWay> {
+        if self.replay.is_some() || self.replay_wanted.is_some() {
+            return Err(ReplayUnderWay);
+        }
+        self.replay_wanted = Some(after);
+        Ok(())
+    }
+
+    /// What to do next. Not while it follows: let it fall behind first.
+    pub fn step(&mut self, now: Instant, view: &View) -> Step {
+        debug_assert!(!self.following);
+        if let Some(notice) = self.next_notice() {
+            return Step::Tell(notice);
+        }
+        if let Some((page, after)) = self.page.take() {
+            return Step::Deliver { page, after };
+        }
+        match &self.phase {
+            Phase::Opening(_) => self.step_opening(now, view),
+            Phase::Running => self.step_running(now, view),
+        }
+    }
+
+    /// Takes the answer to the question of the last step.
+    pub fn answered(&mut self, now: Instant, view: &View, answer: Answer) {
+        let helped = match &mut self.phase {
+            Phase::Opening(opening) => opening.answered(now, view, &answer),
+            // An answer about another incarnation says nothing of this one.
+            Phase::Running if view.generation != self.generation => true,
+            Phase::Running => self.answered_running(view, answer),
+        };
+        if !helped {
+            self.ask_again_at = Some(now + ASK_AGAIN_AFTER);
+        }
+    }
+
+    /// `false` if the question must be asked again.
+    fn answered_running(&mut self, view: &View, answer: Answer) -> bool {
+        let reader = self.replay.as_mut().map_or(&mut self.reader, |replay| &mut replay.reader);
+        let after = reader.position();
+        match answer {
+            Answer::Bounds(bounds) => reader.on_bounds(&bounds, view.floor),
+            Answer::Leader(leader) => {
+                reader.on_leader(&leader);
+                if leader.last.is_none() {
+                    self.tell_truncation(after, leader.stream_first, leader.stream_first);
+                }
+                true
+            }
+            Answer::Page(PageRead { page, stream_first }) => {
+                if page.after > after || page.through <= after {
+                    return false;
+                }
+                let first = page.events_after(after).first().map(|event| event.id);
+                self.tell_truncation(after, stream_first, first.unwrap_or(stream_first));
+                self.page = Some((page, after));
+                true
+            }
+            Answer::First(_) | Answer::OtherEpoch | Answer::Unavailable => false,
+        }
+    }
+
+    /// Offers an event; says how it is to be sent. Ids never go back: this is the last check
+    /// before the socket.
+    pub fn admit(&mut self, id: u64, event_type: &str) -> Admission {
+        if let Some(replay) = &mut self.replay {
+            if id <= replay.reader.position() || id > replay.through {
+                return Admission::Skip;
+            }
+            replay.reader.advance_to(id);
+        } else {
+            if id <= self.reader.position() {
+                return Admission::Skip;
+            }
+            self.reader.advance_to(id);
+        }
+        if !self.wants(event_type) {
+            return Admission::Skip;
+        }
+        self.last_sent = self.last_sent.max(id);
+        if self.replay.is_some() || id <= self.boundary {
+            Admission::History
+        } else {
+            Admission::Live
+        }
+    }
+
+    /// The read of the last step went up to here; less than asked for is fine.
+    pub fn read_through(&mut self, through: u64) {
+        match &mut self.replay {
+            Some(replay) => replay.reader.advance_to(through.min(replay.through)),
+            None => self.reader.advance_to(through),
+        }
+    }
+
+    fn wants(&self, event_type: &str) -> bool {
+        self.request
+            .event_types
+            .as_ref()
+            .is_none_or(|types| types.iter().any(|wanted| **wanted == *event_type))
+    }
+
+    fn next_notice(&mut self) -> Option<Notice> {
+        if self.notices.is_empty() { None } else { Some(self.notices.remove(0)) }
+    }
+
+    fn tell_truncation(&mut self, after: u64, stream_first: u64, first_available: u64) {
+        // Who asked for everything there is asked for no more than that.
+        if after == 0 || stream_first <= after + 1 {
+            return;
+        }
+        self.notices.push(Notice::Truncated {
+            requested_after: after,
+            first_available: first_available.max(stream_first),
+            last: self.boundary.max(self.reader.position()),
+        });
+    }
+
+    fn step_opening(&mut self, now: Instant, view: &View) -> Step {
+        let Phase::Opening(opening) = &mut self.phase else { return Step::Wait(None) };
+        match opening.step(now, view, &self.job, &self.request, self.grace, self.ask_again_at) {
+            opening::Next::Ask(question) => {
+                self.ask_again_at = None;
+                Step::Ask(question)
+            }
+            opening::Next::Wait(until) => Step::Wait(Some(until)),
+            opening::Next::Refuse(notice) => Step::End(notice),
+            opening::Next::Open(opened) => {
+                self.open(view, opened);
+                Step::Tell(self.notices.remove(0))
+            }
+        }
+    }
+
+    fn open(&mut self, view: &View, opened: opening::Opened) {
+        self.phase = Phase::Running;
+        self.generation = view.generation;
+        self.boundary = opened.last;
+        self.reader = Reader::new(opened.position);
+        self.reader.hint(opened.hint);
+        self.ask_again_at = None;
+        let epoch = Arc::clone(&view.epoch);
+        self.notices.push(Notice::Subscribed {
+            last: opened.last,
+            first: opened.first,
+            epoch: Arc::clone(&epoch),
+        });
+        if opened.cursor_invalid {
+            self.notices.push(Notice::CursorInvalid { epoch });
+        }
+    }
+
+    fn step_running(&mut self, now: Instant, view: &View) -> Step {
+        if view.generation != self.generation {
+            self.restart(view);
+            return Step::Tell(Notice::CursorInvalid { epoch: Arc::clone(&view.epoch) });
+        }
+        if let Some(after) = self.replay_wanted.take() {
+            // Everything up to the position was sent before; nothing beyond it comes first.
+            let through = self.reader.position();
+            self.replay = Some(Replay { reader: Reader::new(after.min(through)), through });
+        }
+        if let Some(replay) = &self.replay
+            && replay.reader.position() >= replay.through
+        {
+            self.replay = None;
+            return Step::Tell(Notice::ReplayDone);
+        }
+        if let Some(until) = self.ask_again_at.take_if(|until| *until > now) {
+            self.ask_again_at = Some(until);
+            return Step::Wait(Some(until));
+        }
+        self.ask_again_at = None;
+        self.step_reading(now, view)
+    }
+
+    fn step_reading(&mut self, now: Instant, view: &View) -> Step {
+        let (reader, limit) = match &mut self.replay {
+            Some(replay) => (&mut replay.reader, replay.through),
+            None => (&mut self.reader, u64::MAX),
+        };
+        match reader.need(view, &self.job) {
+            Need::Window { after } => Step::ReadWindow { after, through: limit.min(view.head) },
+            Need::Ask(question) => Step::Ask(question),
+            Need::Again => Step::Wait(Some(now)),
+            Need::Nothing => self.step_caught_up(now, view),
+        }
+    }
+
+    /// The position is at the head, or beyond it.
+    fn step_caught_up(&mut self, now: Instant, view: &View) -> Step {
+        if self.reader.position() > view.head {
+            return self.step_ahead(now, view);
+        }
+        self.below_cursor = BelowCursor::default();
+        let position = self.reader.position();
+        if !self.request.position {
+            self.following = true;
+            return Step::Wait(None);
+        }
+        let due = self.position_told_at.map(|at| at + POSITION_EVERY);
+        if due.is_none_or(|due| now >= due && position > self.last_sent) {
+            self.position_told_at = Some(now);
+            self.last_sent = position;
+            return Step::Tell(Notice::Position { id: position });
+        }
+        self.following = true;
+        Step::Wait(Some(due.unwrap_or(now).max(now + ASK_AGAIN_AFTER)))
+    }
+
+    /// The cursor is beyond what this pod has seen. Another pod may have been ahead: wait. Only
+    /// a leader that stays below it for long proves that the cursor is not of this stream.
+    fn step_ahead(&mut self, now: Instant, view: &View) -> Step {
+        let look_again = Step::Wait(Some(now + Duration::from_secs(1)));
+        let Some(stream) = view.stream else { return look_again };
+        if self.below_cursor.seen == Some(stream.checked_at) {
+            // No news from the leader for long is no proof.
+            if now > stream.checked_at + Duration::from_secs(4) {
+                self.below_cursor.since = None;
+            }
+            return look_again;
+        }
+        self.below_cursor.seen = Some(stream.checked_at);
+        if stream.last >= self.reader.position() {
+            self.below_cursor.since = None;
+            return look_again;
+        }
+        let since = *self.below_cursor.since.get_or_insert(stream.checked_at);
+        if stream.checked_at < since + BELOW_CURSOR_FOR {
+            return look_again;
+        }
+        self.restart(view);
+        Step::Tell(Notice::CursorInvalid { epoch: Arc::clone(&view.epoch) })
+    }
+
+    /// Everything from the beginning, with ids starting anew.
+    fn restart(&mut self, view: &View) {
+        self.generation = view.generation;
+        self.reader = Reader::new(0);
+        self.boundary = view.head;
+        self.page = None;
+        self.last_sent = 0;
+        self.replay = None;
+        self.replay_wanted = None;
+        self.below_cursor = BelowCursor::default();
+        self.position_told_at = None;
+        self.ask_again_at = None;
+    }
+}
+
+/// A replay of this job is already under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a replay of this job is under way")]
+pub struct ReplayUnderWay;

@@ -1,0 +1,70 @@
+//! Encoded events, kept beside the stored ones so that each is encoded once.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foldhash::HashMap;
+
+use crate::event::EncodedEvent;
+
+/// How many encodings of one event can be kept.
+pub const FRAME_VARIANTS: usize = 16;
+
+/// Which encoding of an event: one number per dialect and form. What a number means is the
+/// reader's business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FrameVariant(u8);
+
+impl FrameVariant {
+    /// A variant by number; `None` from [`FRAME_VARIANTS`] on.
+    pub const fn new(number: u8) -> Option<Self> {
+        if (number as usize) < FRAME_VARIANTS { Some(Self(number)) } else { None }
+    }
+
+    /// The number again.
+    pub fn number(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// The encodings of one segment's events. `None` is kept too: the event cannot be encoded.
+#[derive(Default)]
+pub struct FrameTable {
+    frames: Mutex<HashMap<(u32, FrameVariant), Option<EncodedEvent>>>,
+}
+
+/// Rough cost of a table entry beside its bytes.
+const ENTRY_COST: usize = 96;
+
+impl FrameTable {
+    /// The kept encoding, or the one that `encode` makes now.
+    pub fn get_or_encode(
+        &self,
+        index: u32,
+        variant: FrameVariant,
+        bytes: &AtomicUsize,
+        encode: impl FnOnce() -> Option<EncodedEvent>,
+    ) -> Option<EncodedEvent> {
+        let mut frames = self.frames.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        frames
+            .entry((index, variant))
+            .or_insert_with(|| {
+                let encoded = encode();
+                bytes.fetch_add(cost(encoded.as_ref()), Ordering::Relaxed);
+                encoded
+            })
+            .clone()
+    }
+
+    /// Forgets every encoding and tells how many bytes that gave back.
+    pub fn clear(&mut self) -> usize {
+        let frames = self.frames.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let freed = frames.values().map(|encoded| cost(encoded.as_ref())).sum();
+        *frames = HashMap::default();
+        freed
+    }
+}
+
+fn cost(encoded: Option<&EncodedEvent>) -> usize {
+    ENTRY_COST + encoded.map_or(0, |encoded| encoded.message.len())
+}

@@ -1,0 +1,171 @@
+//! Which jobs the window knows: an index of those in it, and the last ids of older ones.
+
+use std::collections::VecDeque;
+
+use foldhash::{HashMap, HashMapExt};
+
+use crate::event::{JobKey, LifeCycle};
+
+/// Where an event lies: its id, and its running number in the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located {
+    /// Sequence in the stream.
+    pub id: u64,
+    /// Running number of the entry since the ring was made.
+    pub ordinal: u64,
+}
+
+/// One job in the window.
+#[derive(Debug)]
+pub struct JobSlot {
+    /// The job.
+    pub key: JobKey,
+    /// Its events in the window, oldest first; never empty.
+    pub events: VecDeque<Located>,
+    /// Its newest life-cycle event that the window has seen.
+    pub life_cycle: Option<Located>,
+}
+
+/// A job as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSummary {
+    /// The job.
+    pub job: JobKey,
+    /// Oldest event in the window.
+    pub oldest_id: u64,
+    /// Newest event.
+    pub last_id: u64,
+    /// Type of the newest event.
+    pub last_type: Box<str>,
+    /// When the stream took it, in nanoseconds since 1970.
+    pub last_at: i64,
+    /// The newest life-cycle event: its type and payload, if the window still holds it.
+    pub life_cycle: Option<(LifeCycle, bytes::Bytes)>,
+}
+
+/// Rough cost of a job in the index: key, slot, table entry and the first events.
+pub const JOB_COST: usize = 320;
+/// Rough cost of one more event in the index.
+pub const LOCATED_COST: usize = size_of::<Located>();
+
+/// The jobs in the window, by key and by slot number.
+#[derive(Default)]
+pub struct JobIndex {
+    by_key: HashMap<JobKey, u32>,
+    slots: Vec<Option<JobSlot>>,
+    free: Vec<u32>,
+}
+
+impl JobIndex {
+    /// How many jobs are in the window.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// The slot of a job by `kind.id`.
+    pub fn find(&self, job: &str) -> Option<&JobSlot> {
+        self.slot(*self.by_key.get(job)?)
+    }
+
+    /// The slot by number.
+    pub fn slot(&self, number: u32) -> Option<&JobSlot> {
+        self.slots.get(number as usize)?.as_ref()
+    }
+
+    /// Every job.
+    pub fn iter(&self) -> impl Iterator<Item = &JobSlot> {
+        self.slots.iter().flatten()
+    }
+
+    /// Notes an event of a job and gives the job's slot; `true` if the job is new here.
+    pub fn note(
+        &mut self,
+        job: &str,
+        new_key: impl FnOnce() -> JobKey,
+        located: Located,
+        life_cycle: bool,
+    ) -> (u32, bool) {
+        let (number, is_new) = match self.by_key.get(job) {
+            Some(number) => (*number, false),
+            None => (self.open(new_key()), true),
+        };
+        if let Some(Some(slot)) = self.slots.get_mut(number as usize) {
+            slot.events.push_back(located);
+            if life_cycle {
+                slot.life_cycle = Some(located);
+            }
+        }
+        (number, is_new)
+    }
+
+    /// Takes a job's oldest event out; gives the job back when that was its last.
+    pub fn forget_oldest(&mut self, number: u32) -> Option<(JobKey, u64)> {
+        let place = self.slots.get_mut(number as usize)?;
+        let slot = place.as_mut()?;
+        let gone = slot.events.pop_front()?;
+        if !slot.events.is_empty() {
+            return None;
+        }
+        let slot = place.take()?;
+        self.by_key.remove(slot.key.as_str());
+        self.free.push(number);
+        Some((slot.key, gone.id))
+    }
+
+    fn open(&mut self, key: JobKey) -> u32 {
+        let slot = JobSlot { key: key.clone(), events: VecDeque::new(), life_cycle: None };
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => {
+                self.slots.push(None);
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        if let Some(place) = self.slots.get_mut(number as usize) {
+            *place = Some(slot);
+        }
+        self.by_key.insert(key, number);
+        number
+    }
+}
+
+/// The newest ids of jobs that are older than the window, bounded: absent means unknown.
+///
+/// Two generations, so that forgetting is cheap: when the younger is full, the older goes.
+pub struct LastIds {
+    young: HashMap<JobKey, u64>,
+    old: HashMap<JobKey, u64>,
+    capacity: usize,
+}
+
+impl LastIds {
+    /// Room for at least `capacity` and at most twice as many jobs.
+    pub fn new(capacity: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), capacity: capacity.max(1) }
+    }
+
+    /// The newest id of a job, if it is remembered.
+    pub fn get(&self, job: &str) -> Option<u64> {
+        self.young.get(job).or_else(|| self.old.get(job)).copied()
+    }
+
+    /// Remembers the newest id of a job.
+    pub fn insert(&mut self, job: JobKey, id: u64) {
+        if self.young.len() >= self.capacity {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(job.as_str());
+        self.young.insert(job, id);
+    }
+
+    /// Forgets a job: its newest event is in the window again.
+    pub fn remove(&mut self, job: &str) {
+        self.young.remove(job);
+        self.old.remove(job);
+    }
+
+    /// How many jobs are remembered.
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}

@@ -1,0 +1,153 @@
+//! The window: the newest run of the stream, in memory, shared by all workers.
+//!
+//! It holds every event with floor < id ≤ head, and knows which job each belongs to. The tail
+//! appends to it, workers read from it by position. Nobody has a queue here, nothing pins what
+//! is evicted, and no JSON is looked at. It knows no NATS, no sockets and no wire format: an
+//! event is encoded by a function that its reader brings, and the result is kept beside it.
+
+mod frames;
+mod jobs;
+mod ring;
+
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::event::JobKey;
+pub use frames::{FRAME_VARIANTS, FrameVariant};
+pub use jobs::JobSummary;
+pub use ring::{Entry, JobRead, LogRead, ReadBound, Ring};
+
+/// One message of the stream, as the tail hands it over.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Sequence in the stream.
+    pub id: u64,
+    /// When the stream took it, in nanoseconds since 1970.
+    pub stored_at: i64,
+    /// The full subject; one that is no event's only moves the head.
+    pub subject: &'a str,
+    /// The payload; copied.
+    pub payload: &'a [u8],
+}
+
+/// What the stream's leader last said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamState {
+    /// First sequence that is still stored.
+    pub first: u64,
+    /// Last sequence that was given out.
+    pub last: u64,
+    /// When the leader said so.
+    pub checked_at: Instant,
+}
+
+/// What the window knows of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobView {
+    /// The newest event lies in the window.
+    InWindow {
+        /// Oldest event of the job in the window.
+        oldest: u64,
+        /// Newest event of the job.
+        last: u64,
+    },
+    /// The newest event is older than the window.
+    Older {
+        /// Newest event of the job.
+        last: u64,
+    },
+    /// Not known: the job may or may not exist.
+    Unknown,
+}
+
+impl JobView {
+    /// The job's newest event, where it is known.
+    pub fn last(self) -> Option<u64> {
+        match self {
+            Self::InWindow { last, .. } | Self::Older { last } => Some(last),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// The window's bounds at one moment, with one job in view.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Counts the incarnations of the stream that this process has seen; 0: none yet.
+    pub generation: u64,
+    /// Identity of the stream's incarnation, the same in every pod.
+    pub epoch: Arc<str>,
+    /// Everything after this id, up to `head`, is in the window.
+    pub floor: u64,
+    /// The newest id that the tail has seen.
+    pub head: u64,
+    /// The job in view.
+    pub job: JobView,
+    /// What the leader last said.
+    pub stream: Option<StreamState>,
+}
+
+/// The shared window. Cheap to clone.
+#[derive(Clone)]
+pub struct Window {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    ring: RwLock<Ring>,
+    listeners: RwLock<Vec<Arc<Notify>>>,
+}
+
+impl Window {
+    /// An empty window of at most `budget` bytes.
+    pub fn new(budget: usize) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                ring: RwLock::new(Ring::new(budget)),
+                listeners: RwLock::default(),
+            }),
+        }
+    }
+
+    /// Whoever waits on the returned handle is woken when the window has changed.
+    pub fn listen(&self) -> Arc<Notify> {
+        let listener = Arc::new(Notify::new());
+        let mut listeners =
+            self.shared.listeners.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        listeners.push(Arc::clone(&listener));
+        listener
+    }
+
+    /// Reads under a shared lock: keep it short.
+    pub fn read(&self) -> RwLockReadGuard<'_, Ring> {
+        // A reader that panicked cannot have left the ring half changed.
+        self.shared.ring.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Changes the ring and wakes the listeners.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Ring) -> T) -> T {
+        let result = change(&mut self.write());
+        let listeners =
+            self.shared.listeners.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for listener in listeners.iter() {
+            listener.notify_one();
+        }
+        result
+    }
+
+    /// Notes what the leader said of the stream; wakes nobody.
+    pub fn observe(&self, state: StreamState) {
+        self.write().observe(state);
+    }
+
+    /// The bounds, with one job in view.
+    pub fn view(&self, job: &JobKey) -> View {
+        self.read().view(job)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Ring> {
+        self.shared.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,456 @@
+//! The ring: segments in stream order, and who reads what from them. Pure; no locks, no waking.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::frames::{FrameTable, FrameVariant};
+use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, LastIds, Located};
+use super::{Arrival, JobView, StreamState, View};
+use crate::event::{EncodedEvent, EventView, JobKey, LifeCycle, MAX_EVENT, SubjectParts};
+
+/// Payload bytes of a segment; eviction drops a whole one.
+pub const SEGMENT: usize = 1024 * 1024;
+/// Share of the budget for the last ids of older jobs: one part in this many.
+const LAST_IDS_SHARE: usize = 8;
+/// Rough cost of one remembered last id.
+const LAST_ID_COST: usize = 160;
+/// Share of the budget for encoded frames: one part in this many.
+const FRAMES_SHARE: usize = 4;
+
+/// Where one event lies in its segment.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    id: u64,
+    stored_at: i64,
+    job: u32,
+    offset: u32,
+    payload: u32,
+    event_type: u8,
+}
+
+#[derive(Default)]
+struct Segment {
+    /// Running number of the first slot.
+    base: u64,
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+    frames: FrameTable,
+}
+
+impl Segment {
+    fn view(&self, slot: &Slot) -> EventView<'_> {
+        let start = slot.offset as usize;
+        let middle = start + usize::from(slot.event_type);
+        let end = middle + slot.payload as usize;
+        EventView {
+            id: slot.id,
+            event_type: self
+                .bytes
+                .get(start..middle)
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .unwrap_or_default(),
+            stored_at: slot.stored_at,
+            payload: self.bytes.get(middle..end).unwrap_or_default(),
+        }
+    }
+
+    fn cost(&self) -> usize {
+        self.bytes.capacity() + self.slots.capacity() * size_of::<Slot>()
+    }
+}
+
+/// An event in the window, borrowed while the lock is held.
+pub struct Entry<'a> {
+    /// The job.
+    pub job: &'a JobKey,
+    /// The event.
+    pub event: EventView<'a>,
+    segment: &'a Segment,
+    index: u32,
+    frame_bytes: &'a AtomicUsize,
+}
+
+impl Entry<'_> {
+    /// The event's encoding in one variant, made at most once while it is kept.
+    pub fn encoded(
+        &self,
+        variant: FrameVariant,
+        encode: impl FnOnce(&JobKey, EventView<'_>) -> Option<EncodedEvent>,
+    ) -> Option<EncodedEvent> {
+        self.segment
+            .frames
+            .get_or_encode(self.index, variant, self.frame_bytes, || encode(self.job, self.event))
+    }
+}
+
+/// What one read may hand out at most. At least one event is handed out.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadBound {
+    /// Last id to read.
+    pub through: u64,
+    /// Events.
+    pub events: usize,
+    /// Payload bytes.
+    pub bytes: usize,
+}
+
+/// How a read of one job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobRead {
+    /// The position is older than the window.
+    Behind,
+    /// Every event of the job up to this id was handed out.
+    Through(u64),
+}
+
+/// How a read of the whole log ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogRead {
+    /// The position is older than the window, or of another incarnation.
+    Behind,
+    /// Every event up to this id was shown.
+    Through(u64),
+}
+
+/// One contiguous run of the stream. See the module's text.
+pub struct Ring {
+    generation: u64,
+    epoch: Arc<str>,
+    floor: u64,
+    head: u64,
+    stream: Option<StreamState>,
+    segments: VecDeque<Segment>,
+    next_ordinal: u64,
+    jobs: JobIndex,
+    located: usize,
+    older: LastIds,
+    frame_bytes: AtomicUsize,
+    budget: usize,
+    segment: usize,
+    last_ids_capacity: usize,
+}
+
+impl Ring {
+    /// An empty ring of at most `budget` bytes, of no incarnation yet.
+    pub fn new(budget: usize) -> Self {
+        Self::with_segments(budget, SEGMENT)
+    }
+
+    /// As [`Ring::new`], with segments of another size.
+    pub fn with_segments(budget: usize, segment: usize) -> Self {
+        let share = budget / LAST_IDS_SHARE;
+        let last_ids_capacity = share / LAST_ID_COST / 2;
+        Self {
+            generation: 0,
+            epoch: "".into(),
+            floor: 0,
+            head: 0,
+            stream: None,
+            segments: VecDeque::new(),
+            next_ordinal: 0,
+            jobs: JobIndex::default(),
+            located: 0,
+            older: LastIds::new(last_ids_capacity),
+            frame_bytes: AtomicUsize::new(0),
+            budget: budget - share,
+            segment,
+            last_ids_capacity,
+        }
+    }
+
+    /// Starts a new incarnation of the stream: everything that was known is discarded, and the
+    /// run begins after `floor`.
+    pub fn begin(&mut self, epoch: &str, floor: u64) {
+        self.generation += 1;
+        self.epoch = epoch.into();
+        self.stream = None;
+        self.empty_at(floor);
+    }
+
+    /// Notes what the leader said.
+    pub fn observe(&mut self, state: StreamState) {
+        self.stream = Some(state);
+    }
+
+    /// Takes the next message of the stream. Ids up to the head are dropped; a hole in the
+    /// sequence empties the window, because nobody knows what the hole held.
+    pub fn append(&mut self, arrival: &Arrival<'_>) {
+        if arrival.id <= self.head {
+            return;
+        }
+        if arrival.id != self.head + 1 {
+            self.empty_at(arrival.id - 1);
+        }
+        self.head = arrival.id;
+        if let Some(parts) = SubjectParts::split(arrival.subject) {
+            self.store(arrival, &parts);
+        }
+    }
+
+    /// Moves on to where the stream now begins, when retention has overtaken the tail.
+    pub fn skip_to(&mut self, floor: u64) {
+        if floor > self.head {
+            self.empty_at(floor);
+        }
+    }
+
+    /// The bounds, with one job in view.
+    pub fn view(&self, job: &JobKey) -> View {
+        View {
+            generation: self.generation,
+            epoch: Arc::clone(&self.epoch),
+            floor: self.floor,
+            head: self.head,
+            job: self.job_view(job.as_str()),
+            stream: self.stream,
+        }
+    }
+
+    /// Which incarnation of the stream this is; 0: none yet.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Everything after this id is in the window.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// The newest id seen.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// What the leader last said.
+    pub fn stream(&self) -> Option<StreamState> {
+        self.stream
+    }
+
+    /// The identity of the incarnation.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Events in the window.
+    pub fn events(&self) -> usize {
+        self.located
+    }
+
+    /// Jobs in the window.
+    pub fn job_count(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Bytes that count against the budget.
+    pub fn cost(&self) -> usize {
+        self.segments.iter().map(Segment::cost).sum::<usize>()
+            + self.jobs.len() * JOB_COST
+            + self.located * LOCATED_COST
+            + self.frame_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Hands out the events of one job after `after`, oldest first, within a bound.
+    pub fn read_job(
+        &self,
+        job: &str,
+        after: u64,
+        bound: ReadBound,
+        mut take: impl FnMut(&Entry<'_>),
+    ) -> JobRead {
+        if after < self.floor {
+            return JobRead::Behind;
+        }
+        let end = bound.through.min(self.head);
+        let Some(slot) = self.jobs.find(job) else { return JobRead::Through(end.max(after)) };
+        let first = slot.events.partition_point(|located| located.id <= after);
+        let (mut events, mut bytes, mut last) = (0, 0, after);
+        for located in slot.events.iter().skip(first).take_while(|located| located.id <= end) {
+            let Some(entry) = self.entry(*located, slot) else { break };
+            let size = entry.event.payload.len();
+            if events > 0 && (events >= bound.events || bytes + size > bound.bytes) {
+                return JobRead::Through(last);
+            }
+            take(&entry);
+            events += 1;
+            bytes += size;
+            last = located.id;
+        }
+        JobRead::Through(end.max(after))
+    }
+
+    /// Shows the log after `after` entry by entry, until `take` returns `false` or the head is
+    /// reached. The entry that `take` refused counts as shown.
+    pub fn read_log(
+        &self,
+        generation: u64,
+        after: u64,
+        mut take: impl FnMut(&Entry<'_>) -> bool,
+    ) -> LogRead {
+        if generation != self.generation || after < self.floor {
+            return LogRead::Behind;
+        }
+        let segment = self
+            .segments
+            .partition_point(|segment| segment.slots.last().is_none_or(|slot| slot.id <= after));
+        for segment in self.segments.iter().skip(segment) {
+            let first = segment.slots.partition_point(|slot| slot.id <= after);
+            for (index, slot) in segment.slots.iter().enumerate().skip(first) {
+                let Some(job) = self.jobs.slot(slot.job) else { continue };
+                if !take(&self.entry_at(segment, index, slot, &job.key)) {
+                    return LogRead::Through(slot.id);
+                }
+            }
+        }
+        LogRead::Through(self.head)
+    }
+
+    /// The jobs in the window, newest event first, at most `limit`.
+    pub fn summaries(&self, limit: usize) -> Vec<JobSummary> {
+        let mut slots: Vec<&JobSlot> = self.jobs.iter().collect();
+        slots
+            .sort_unstable_by_key(|slot| std::cmp::Reverse(slot.events.back().map(|last| last.id)));
+        slots.into_iter().take(limit).filter_map(|slot| self.summary(slot)).collect()
+    }
+
+    fn summary(&self, slot: &JobSlot) -> Option<JobSummary> {
+        let last = self.entry(*slot.events.back()?, slot)?;
+        let life_cycle = slot.life_cycle.and_then(|located| {
+            let entry = self.entry(located, slot)?;
+            let kind = LifeCycle::of(entry.event.event_type)?;
+            Some((kind, bytes::Bytes::copy_from_slice(entry.event.payload)))
+        });
+        Some(JobSummary {
+            job: slot.key.clone(),
+            oldest_id: slot.events.front()?.id,
+            last_id: last.event.id,
+            last_type: last.event.event_type.into(),
+            last_at: last.event.stored_at,
+            life_cycle,
+        })
+    }
+
+    fn job_view(&self, job: &str) -> JobView {
+        if let Some(slot) = self.jobs.find(job)
+            && let (Some(oldest), Some(last)) = (slot.events.front(), slot.events.back())
+        {
+            return JobView::InWindow { oldest: oldest.id, last: last.id };
+        }
+        match self.older.get(job) {
+            Some(last) => JobView::Older { last },
+            None => JobView::Unknown,
+        }
+    }
+
+    fn entry<'a>(&'a self, located: Located, slot: &'a JobSlot) -> Option<Entry<'a>> {
+        let place = self
+            .segments
+            .partition_point(|segment| segment.base <= located.ordinal)
+            .checked_sub(1)?;
+        let segment = self.segments.get(place)?;
+        let index = usize::try_from(located.ordinal - segment.base).ok()?;
+        Some(self.entry_at(segment, index, segment.slots.get(index)?, &slot.key))
+    }
+
+    fn entry_at<'a>(
+        &'a self,
+        segment: &'a Segment,
+        index: usize,
+        slot: &Slot,
+        job: &'a JobKey,
+    ) -> Entry<'a> {
+        Entry {
+            job,
+            event: segment.view(slot),
+            segment,
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            frame_bytes: &self.frame_bytes,
+        }
+    }
+
+    fn empty_at(&mut self, floor: u64) {
+        self.floor = floor;
+        self.head = floor;
+        self.segments.clear();
+        self.jobs = JobIndex::default();
+        self.located = 0;
+        self.older = LastIds::new(self.last_ids_capacity);
+        self.frame_bytes.store(0, Ordering::Relaxed);
+    }
+
+    fn store(&mut self, arrival: &Arrival<'_>, parts: &SubjectParts<'_>) {
+        // A larger event is outside the contract; it is kept empty, and so told as malformed.
+        let payload = if arrival.payload.len() > MAX_EVENT { &[] } else { arrival.payload };
+        let located = Located { id: arrival.id, ordinal: self.next_ordinal };
+        let life_cycle = LifeCycle::of(parts.event_type).is_some();
+        let (job, is_new) = self.jobs.note(parts.job, || parts.job_key(), located, life_cycle);
+        if is_new {
+            self.older.remove(parts.job);
+        }
+        let segment = self.segment_for(parts.event_type.len() + payload.len());
+        let slot = Slot {
+            id: arrival.id,
+            stored_at: arrival.stored_at,
+            job,
+            // A segment holds at most 1 MiB and a name at most 64 bytes.
+            offset: u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX),
+            payload: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            event_type: u8::try_from(parts.event_type.len()).unwrap_or(u8::MAX),
+        };
+        segment.slots.push(slot);
+        segment.bytes.extend_from_slice(parts.event_type.as_bytes());
+        segment.bytes.extend_from_slice(payload);
+        self.next_ordinal += 1;
+        self.located += 1;
+        self.keep_to_budget();
+    }
+
+    fn segment_for(&mut self, bytes: usize) -> &mut Segment {
+        let full =
+            self.segments.back().is_none_or(|segment| segment.bytes.len() + bytes > self.segment);
+        if full {
+            self.segments.push_back(Segment {
+                base: self.next_ordinal,
+                bytes: Vec::with_capacity(self.segment),
+                ..Segment::default()
+            });
+        }
+        let last = self.segments.len() - 1;
+        &mut self.segments[last]
+    }
+
+    fn keep_to_budget(&mut self) {
+        self.shed_frames();
+        while self.segments.len() > 1 && self.cost() > self.budget {
+            self.evict_oldest();
+        }
+    }
+
+    /// Drops the oldest encodings when they take more than their share.
+    fn shed_frames(&mut self) {
+        let share = self.budget / FRAMES_SHARE;
+        for segment in &mut self.segments {
+            if self.frame_bytes.load(Ordering::Relaxed) <= share {
+                return;
+            }
+            let freed = segment.frames.clear();
+            self.frame_bytes.fetch_sub(freed, Ordering::Relaxed);
+        }
+    }
+
+    fn evict_oldest(&mut self) {
+        let Some(mut segment) = self.segments.pop_front() else { return };
+        let freed = segment.frames.clear();
+        self.frame_bytes.fetch_sub(freed, Ordering::Relaxed);
+        for slot in &segment.slots {
+            self.floor = slot.id;
+            self.located -= 1;
+            if let Some((job, last)) = self.jobs.forget_oldest(slot.job) {
+                self.older.insert(job, last);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
