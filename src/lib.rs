@@ -5,7 +5,9 @@
 
 pub mod cli;
 pub mod config;
+pub mod dialect;
 pub mod event;
 pub mod journal;
+pub mod recent;
 pub mod subscription;
 pub mod window;

@@ -10,6 +10,11 @@ pub mod connection;
 pub mod publish;
 pub mod stream;
 
+pub mod catch_up;
+mod consumer;
 mod history;
+mod pages;
+pub mod requests;
+pub mod tail;
 
 pub use history::{Answer, Bounds, History, LeaderView, Page, PageRead, Question};

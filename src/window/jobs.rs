@@ -1,8 +1,8 @@
-//! Which jobs the window knows: an index of those in it, and the last ids of older ones.
+//! Which jobs are in the window, and where their events lie.
 
 use std::collections::VecDeque;
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
 
 use crate::event::{JobKey, LifeCycle};
 
@@ -126,46 +126,5 @@ impl JobIndex {
         }
         self.by_key.insert(key, number);
         number
-    }
-}
-
-/// The newest ids of jobs that are older than the window, bounded: absent means unknown.
-///
-/// Two generations, so that forgetting is cheap: when the younger is full, the older goes.
-pub struct LastIds {
-    young: HashMap<JobKey, u64>,
-    old: HashMap<JobKey, u64>,
-    capacity: usize,
-}
-
-impl LastIds {
-    /// Room for at least `capacity` and at most twice as many jobs.
-    pub fn new(capacity: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), capacity: capacity.max(1) }
-    }
-
-    /// The newest id of a job, if it is remembered.
-    pub fn get(&self, job: &str) -> Option<u64> {
-        self.young.get(job).or_else(|| self.old.get(job)).copied()
-    }
-
-    /// Remembers the newest id of a job.
-    pub fn insert(&mut self, job: JobKey, id: u64) {
-        if self.young.len() >= self.capacity {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.old.remove(job.as_str());
-        self.young.insert(job, id);
-    }
-
-    /// Forgets a job: its newest event is in the window again.
-    pub fn remove(&mut self, job: &str) {
-        self.young.remove(job);
-        self.old.remove(job);
-    }
-
-    /// How many jobs are remembered.
-    pub fn len(&self) -> usize {
-        self.young.len() + self.old.len()
     }
 }

@@ -10,38 +10,15 @@ mod jobs;
 mod ring;
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use crate::event::JobKey;
+use crate::journal::tail::Follower;
+pub use crate::journal::tail::{Arrival, StreamState};
 pub use frames::{FRAME_VARIANTS, FrameVariant};
 pub use jobs::JobSummary;
 pub use ring::{Entry, JobRead, LogRead, ReadBound, Ring};
-
-/// One message of the stream, as the tail hands it over.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
-    /// Sequence in the stream.
-    pub id: u64,
-    /// When the stream took it, in nanoseconds since 1970.
-    pub stored_at: i64,
-    /// The full subject; one that is no event's only moves the head.
-    pub subject: &'a str,
-    /// The payload; copied.
-    pub payload: &'a [u8],
-}
-
-/// What the stream's leader last said of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StreamState {
-    /// First sequence that is still stored.
-    pub first: u64,
-    /// Last sequence that was given out.
-    pub last: u64,
-    /// When the leader said so.
-    pub checked_at: Instant,
-}
 
 /// What the window knows of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,11 +114,6 @@ impl Window {
         result
     }
 
-    /// Notes what the leader said of the stream; wakes nobody.
-    pub fn observe(&self, state: StreamState) {
-        self.write().observe(state);
-    }
-
     /// The bounds, with one job in view.
     pub fn view(&self, job: &JobKey) -> View {
         self.read().view(job)
@@ -149,5 +121,31 @@ impl Window {
 
     fn write(&self) -> RwLockWriteGuard<'_, Ring> {
         self.shared.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Follower for Window {
+    fn begin(&self, epoch: &str, floor: u64) {
+        self.change(|ring| ring.begin(epoch, floor));
+    }
+
+    fn take(&self, arrivals: &[Arrival<'_>]) {
+        self.change(|ring| {
+            for arrival in arrivals {
+                ring.append(arrival);
+            }
+        });
+    }
+
+    fn skip_to(&self, floor: u64) {
+        self.change(|ring| ring.skip_to(floor));
+    }
+
+    fn observe(&self, state: StreamState) {
+        self.write().observe(state);
+    }
+
+    fn appetite(&self) -> u64 {
+        self.read().budget() as u64
     }
 }

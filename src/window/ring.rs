@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::frames::{FrameTable, FrameVariant};
-use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, LastIds, Located};
+use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, Located};
 use super::{Arrival, JobView, StreamState, View};
 use crate::event::{EncodedEvent, EventView, JobKey, LifeCycle, MAX_EVENT, SubjectParts};
+use crate::recent::Recent;
 
 /// Payload bytes of a segment; eviction drops a whole one.
 pub const SEGMENT: usize = 1024 * 1024;
@@ -124,7 +125,7 @@ pub struct Ring {
     next_ordinal: u64,
     jobs: JobIndex,
     located: usize,
-    older: LastIds,
+    older: Recent<u64>,
     frame_bytes: AtomicUsize,
     budget: usize,
     segment: usize,
@@ -151,7 +152,7 @@ impl Ring {
             next_ordinal: 0,
             jobs: JobIndex::default(),
             located: 0,
-            older: LastIds::new(last_ids_capacity),
+            older: Recent::new(last_ids_capacity),
             frame_bytes: AtomicUsize::new(0),
             budget: budget - share,
             segment,
@@ -240,6 +241,11 @@ impl Ring {
     /// Jobs in the window.
     pub fn job_count(&self) -> usize {
         self.jobs.len()
+    }
+
+    /// Bytes the ring may take.
+    pub fn budget(&self) -> usize {
+        self.budget
     }
 
     /// Bytes that count against the budget.
@@ -374,7 +380,7 @@ impl Ring {
         self.segments.clear();
         self.jobs = JobIndex::default();
         self.located = 0;
-        self.older = LastIds::new(self.last_ids_capacity);
+        self.older = Recent::new(self.last_ids_capacity);
         self.frame_bytes.store(0, Ordering::Relaxed);
     }
 

@@ -1,0 +1,399 @@
+//! Catch-up: what the window cannot answer, read from JetStream in pages.
+//!
+//! A slot is held for one page, never for a whole catch-up. Whoever wants what is being read
+//! already waits for that read, so that a thousand reconnects to one job cost one. It has a
+//! NATS connection of its own: a large history never stands before a live event.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use foldhash::HashMap;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
+use super::history::{Answer, Bounds, History, Page, PageRead, Question};
+use super::pages::PageCache;
+use super::requests::{RequestError, StreamApi};
+use crate::event::{JobKey, MAX_EVENT, StoredEvent, SubjectParts, job_filter};
+use crate::recent::Recent;
+
+/// Bytes of a page, as NATS counts them.
+pub const PAGE: usize = 256 * 1024;
+/// Events of a page.
+const PAGE_EVENTS: usize = 4_096;
+/// How long a pull of a page waits at the server.
+const PULL_EXPIRES: Duration = Duration::from_secs(2);
+/// How long an asker waits, slots included.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+/// How long a consumer is kept for the page after the one it has read.
+const IDLE: Duration = Duration::from_secs(1);
+/// How many jobs' first ids are remembered.
+const FIRSTS: usize = 50_000;
+
+/// Counts that the owner exports.
+pub trait CatchUpObserver: Send + Sync {
+    /// A page was read: events, bytes, seconds.
+    fn page_read(&self, events: usize, bytes: usize, seconds: f64);
+    /// A read is waiting for a slot (+1) or no longer (−1).
+    fn waiting(&self, change: i64);
+    /// A read is under way (+1) or no longer (−1).
+    fn running(&self, change: i64);
+    /// A request to JetStream failed.
+    fn failed(&self);
+}
+
+/// What one read under way is about. Pages of one job are read one after the other, because
+/// the next asker may be served by the page that is being read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Topic {
+    Bounds(JobKey),
+    Leader(JobKey),
+    First(JobKey),
+    Pages(JobKey),
+}
+
+impl Topic {
+    fn of(question: &Question) -> Self {
+        match question {
+            Question::Bounds(job) => Self::Bounds(job.clone()),
+            Question::Leader(job) => Self::Leader(job.clone()),
+            Question::First(job) => Self::First(job.clone()),
+            Question::Page { job, .. } => Self::Pages(job.clone()),
+        }
+    }
+}
+
+type Flight = Shared<BoxFuture<'static, Answer>>;
+
+/// See the module's text. Cheap to clone.
+#[derive(Clone)]
+pub struct CatchUp {
+    shared: Arc<Inner>,
+}
+
+struct Inner {
+    api: StreamApi,
+    runtime: Handle,
+    slots: Semaphore,
+    flights: Mutex<HashMap<(Arc<str>, Topic), Flight>>,
+    pages: Mutex<PageCache>,
+    firsts: Mutex<Recent<u64>>,
+    stream_first: AtomicU64,
+    idle: Mutex<HashMap<(JobKey, u64), Consumer>>,
+    observer: Arc<dyn CatchUpObserver>,
+}
+
+/// Why a page was not read.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Consumer(#[from] ConsumerEnd),
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("the stream was made anew")]
+    OtherEpoch,
+    #[error("the consumer found less than the job has; its replica lags")]
+    Lagging,
+}
+
+impl CatchUp {
+    /// Reads over its own connection, on `runtime`, with so many slots and so many bytes of
+    /// cache.
+    pub fn new(
+        api: StreamApi,
+        runtime: Handle,
+        slots: usize,
+        cache: usize,
+        observer: Arc<dyn CatchUpObserver>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Inner {
+                api,
+                runtime,
+                slots: Semaphore::new(slots),
+                flights: Mutex::default(),
+                pages: Mutex::new(PageCache::new(cache)),
+                firsts: Mutex::new(Recent::new(FIRSTS)),
+                stream_first: AtomicU64::new(0),
+                idle: Mutex::default(),
+                observer,
+            }),
+        }
+    }
+}
+
+impl History for CatchUp {
+    fn ask(&self, epoch: Arc<str>, question: Question) -> BoxFuture<'static, Answer> {
+        if let Some(answer) = self.shared.known(&epoch, &question) {
+            return std::future::ready(answer).boxed();
+        }
+        let shared = Arc::clone(&self.shared);
+        async move {
+            tokio::time::timeout(ANSWER_WITHIN, shared.find(epoch, question))
+                .await
+                .unwrap_or(Answer::Unavailable)
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    /// The answer, if it is in memory.
+    fn known(&self, epoch: &str, question: &Question) -> Option<Answer> {
+        match question {
+            Question::Page { job, after, .. } => {
+                lock(&self.pages).find(epoch, job, *after).map(Answer::Page)
+            }
+            Question::First(job) => lock(&self.firsts)
+                .get(job.as_str())
+                .filter(|first| *first >= self.stream_first.load(Ordering::Relaxed))
+                .map(|first| Answer::First(Some(first))),
+            Question::Bounds(_) | Question::Leader(_) => None,
+        }
+    }
+
+    /// Joins the read that is under way, or starts one.
+    async fn find(self: Arc<Self>, epoch: Arc<str>, question: Question) -> Answer {
+        loop {
+            let (flight, own) = self.board(&epoch, &question);
+            let answer = flight.await;
+            let serves = match (&question, &answer) {
+                (Question::Page { after, .. }, Answer::Page(read)) => {
+                    read.page.after <= *after && read.page.through > *after
+                }
+                _ => true,
+            };
+            if own || serves {
+                return answer;
+            }
+            if let Some(answer) = self.known(&epoch, &question) {
+                return answer;
+            }
+        }
+    }
+
+    fn board(self: &Arc<Self>, epoch: &Arc<str>, question: &Question) -> (Flight, bool) {
+        let key = (Arc::clone(epoch), Topic::of(question));
+        let mut flights = lock(&self.flights);
+        // One that is over but still here has panicked; the next asker starts anew.
+        if let Some(flight) = flights.get(&key).filter(|flight| flight.peek().is_none()) {
+            return (flight.clone(), false);
+        }
+        let shared = Arc::clone(self);
+        let (epoch, question, landed) = (Arc::clone(epoch), question.clone(), key.clone());
+        let reading = self.runtime.spawn(async move {
+            let answer = shared.read(&epoch, question).await;
+            lock(&shared.flights).remove(&landed);
+            answer
+        });
+        let flight = async move { reading.await.unwrap_or(Answer::Unavailable) }.boxed().shared();
+        flights.insert(key, flight.clone());
+        (flight, true)
+    }
+
+    async fn read(&self, epoch: &Arc<str>, question: Question) -> Answer {
+        self.observer.waiting(1);
+        let slot = self.slots.acquire().await;
+        self.observer.waiting(-1);
+        self.observer.running(1);
+        let answer = match question {
+            Question::Bounds(job) => self.bounds(epoch, &job).await,
+            Question::Leader(job) => self.leader(epoch, &job).await,
+            Question::First(job) => self.first(&job).await,
+            Question::Page { job, after, through } => self.page(epoch, &job, after, through).await,
+        };
+        self.observer.running(-1);
+        drop(slot);
+        answer.unwrap_or_else(|error| self.refusal(&error))
+    }
+
+    fn refusal(&self, error: &ReadError) -> Answer {
+        if matches!(error, ReadError::OtherEpoch) {
+            return Answer::OtherEpoch;
+        }
+        self.observer.failed();
+        tracing::debug!(%error, "history cannot be read now");
+        Answer::Unavailable
+    }
+
+    async fn bounds(&self, epoch: &str, job: &JobKey) -> Result<Answer, ReadError> {
+        let (end, first, report) =
+            tokio::join!(self.api.replica_end(job), self.api.first_event(job), self.api.report());
+        let (end, report) = (end?, report?);
+        self.same_epoch(epoch, &report.epoch)?;
+        self.stream_first.store(report.first, Ordering::Relaxed);
+        let first = first.ok().flatten();
+        self.remember_first(job, first);
+        Ok(Answer::Bounds(Bounds {
+            up_to: end.up_to,
+            last: end.last,
+            first,
+            stream_first: report.first,
+        }))
+    }
+
+    async fn leader(&self, epoch: &str, job: &JobKey) -> Result<Answer, ReadError> {
+        let (view, found) = self.api.leader_view(job).await?;
+        self.same_epoch(epoch, &found)?;
+        Ok(Answer::Leader(view))
+    }
+
+    async fn first(&self, job: &JobKey) -> Result<Answer, ReadError> {
+        let first = self.api.first_event(job).await?;
+        self.remember_first(job, first);
+        Ok(Answer::First(first))
+    }
+
+    fn remember_first(&self, job: &JobKey, first: Option<u64>) {
+        if let Some(first) = first {
+            lock(&self.firsts).insert(job.clone(), first);
+        }
+    }
+
+    fn same_epoch(&self, asked: &str, found: &str) -> Result<(), ReadError> {
+        if asked == found { Ok(()) } else { Err(ReadError::OtherEpoch) }
+    }
+
+    async fn page(
+        &self,
+        epoch: &Arc<str>,
+        job: &JobKey,
+        after: u64,
+        through: u64,
+    ) -> Result<Answer, ReadError> {
+        let started = std::time::Instant::now();
+        let mut reading = Reading { job, through, events: Vec::new(), bytes: 0 };
+        let idle = lock(&self.idle).remove(&(job.clone(), after));
+        let mut consumer = match idle {
+            Some(consumer) => consumer,
+            None => Consumer::begin(&self.api, "page", after + 1, job_filter(job)).await?,
+        };
+        let complete = reading.fill(&mut consumer).await?;
+        // Asked after the page was read: what is still there now was there then.
+        let report = self.api.report().await?;
+        self.same_epoch(epoch, &report.epoch)?;
+        self.stream_first.store(report.first, Ordering::Relaxed);
+        let end = match (complete, reading.events.last()) {
+            (false, Some(last)) => last.id,
+            // Retention took all of it.
+            (false, None) if report.first > through => through,
+            (false, None) => return Err(ReadError::Lagging),
+            (true, _) => through,
+        };
+        self.part_with(consumer, job, end, complete).await;
+        self.observer.page_read(
+            reading.events.len(),
+            reading.bytes,
+            started.elapsed().as_secs_f64(),
+        );
+        let page = Arc::new(Page { after, through: end, events: reading.events });
+        let read = PageRead { page, stream_first: report.first };
+        lock(&self.pages).insert(epoch, job.clone(), read.clone());
+        Ok(Answer::Page(read))
+    }
+
+    /// Keeps the consumer for the next page for a moment, or deletes it.
+    async fn part_with(&self, consumer: Consumer, job: &JobKey, position: u64, complete: bool) {
+        if complete {
+            return consumer.end().await;
+        }
+        let key = (job.clone(), position);
+        let replaced = lock(&self.idle).insert(key.clone(), consumer);
+        if let Some(consumer) = replaced {
+            consumer.end().await;
+        }
+    }
+
+    /// Deletes consumers that nobody came back for. Runs for ever.
+    async fn sweep(self: Arc<Self>) {
+        let mut seen: Vec<(JobKey, u64)> = Vec::new();
+        loop {
+            tokio::time::sleep(IDLE).await;
+            let now: Vec<(JobKey, u64)> = lock(&self.idle).keys().cloned().collect();
+            for key in seen.iter().filter(|key| now.contains(key)) {
+                let consumer = lock(&self.idle).remove(key);
+                if let Some(consumer) = consumer {
+                    consumer.end().await;
+                }
+            }
+            seen = now;
+        }
+    }
+}
+
+impl CatchUp {
+    /// Deletes consumers that nobody came back for, for ever.
+    pub async fn run(self) {
+        self.shared.sweep().await;
+    }
+}
+
+/// A page while it is being read.
+struct Reading<'a> {
+    job: &'a JobKey,
+    through: u64,
+    events: Vec<StoredEvent>,
+    bytes: usize,
+}
+
+impl Reading<'_> {
+    /// Reads until the page is full or complete; `true`: complete.
+    async fn fill(&mut self, consumer: &mut Consumer) -> Result<bool, ReadError> {
+        let pull = Pull { messages: PAGE_EVENTS, bytes: Some(PAGE), expires: PULL_EXPIRES };
+        consumer.pull(pull).await?;
+        let mut alone = false;
+        loop {
+            match consumer.next().await? {
+                Signal::Delivered(delivered) if delivered.id > self.through => return Ok(true),
+                Signal::Delivered(delivered) => {
+                    let id = delivered.id;
+                    self.push(&delivered);
+                    if id == self.through {
+                        return Ok(true);
+                    }
+                    if alone {
+                        return Ok(false);
+                    }
+                }
+                Signal::Alive => {}
+                Signal::PullOver { .. } if self.events.is_empty() && !alone => {
+                    // The next event alone may be larger than a page.
+                    alone = true;
+                    let pull = Pull { messages: 1, bytes: None, expires: PULL_EXPIRES };
+                    consumer.pull(pull).await?;
+                }
+                Signal::PullOver { .. } => return Ok(false),
+            }
+        }
+    }
+
+    fn push(&mut self, delivered: &Delivered) {
+        let message = &delivered.message;
+        let Some(parts) = SubjectParts::split(message.subject.as_str()) else { return };
+        if parts.job != self.job.as_str() {
+            return;
+        }
+        self.bytes += message.payload.len();
+        // Copied: the library's payloads hold its whole read buffer. A larger event than the
+        // contract's is kept empty, and so told as malformed.
+        let payload = if message.payload.len() > MAX_EVENT {
+            bytes::Bytes::new()
+        } else {
+            bytes::Bytes::copy_from_slice(&message.payload)
+        };
+        self.events.push(StoredEvent {
+            id: delivered.id,
+            event_type: parts.event_type.into(),
+            stored_at: delivered.stored_at,
+            payload,
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

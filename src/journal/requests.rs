@@ -1,0 +1,274 @@
+//! Single requests to JetStream: the stream's state, one message, where a job begins and ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::StatusCode;
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{
+    DirectGetErrorKind, Info, LastRawMessageErrorKind, RawMessageErrorKind, Stream,
+};
+use async_nats::jetstream::{self, ErrorCode};
+use futures_util::StreamExt;
+
+use super::history::LeaderView;
+use crate::config::NatsConfig;
+use crate::event::{JobKey, job_filter};
+
+/// How long one request is waited for.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// There is no such stream.
+    #[error("there is no stream {0}")]
+    NoStream(String),
+    /// The stream has no such message, or no longer.
+    #[error("the stream has no such message")]
+    NoMessage,
+    /// No answer in time, or no connection.
+    #[error("JetStream does not answer: {0}")]
+    Unreachable(String),
+    /// JetStream refused.
+    #[error("JetStream refused: {0}")]
+    Refused(String),
+}
+
+/// The stream, its API, and the connection used for it. Cheap to clone.
+#[derive(Clone)]
+pub struct StreamApi {
+    client: async_nats::Client,
+    context: jetstream::Context,
+    prefix: Arc<str>,
+    stream: Arc<str>,
+}
+
+/// What the leader says of the stream.
+#[derive(Debug, Clone)]
+pub struct StreamReport {
+    /// Identity of the incarnation, the same for every pod.
+    pub epoch: Arc<str>,
+    /// First sequence that is still stored; last + 1 if nothing is.
+    pub first: u64,
+    /// Last sequence given out.
+    pub last: u64,
+    /// Messages stored.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the answer came.
+    pub at: Instant,
+    /// The configuration.
+    pub config: Arc<jetstream::stream::Config>,
+}
+
+/// The end of a job as one replica knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicaEnd {
+    /// The replica's position; `None` if it knows no event of the job.
+    pub up_to: Option<u64>,
+    /// The job's last event.
+    pub last: Option<u64>,
+}
+
+/// What identifies a message beyond its sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// When it was stored, in nanoseconds since 1970.
+    pub stored_at: i64,
+    /// Its subject.
+    pub subject: Box<str>,
+}
+
+impl StreamApi {
+    /// The configured stream over a connection.
+    pub fn new(client: async_nats::Client, config: &NatsConfig) -> Self {
+        Self {
+            context: super::connection::jetstream(client.clone(), config),
+            client,
+            prefix: config.api_prefix.as_str().into(),
+            stream: config.stream.as_str().into(),
+        }
+    }
+
+    /// The stream's name.
+    pub fn stream_name(&self) -> &str {
+        &self.stream
+    }
+
+    pub(super) fn client(&self) -> &async_nats::Client {
+        &self.client
+    }
+
+    pub(super) fn context(&self) -> &jetstream::Context {
+        &self.context
+    }
+
+    /// A subject of the JetStream API that ends in the stream's name and `rest`.
+    pub(super) fn subject(&self, operation: &str, rest: &str) -> String {
+        format!("{}.{operation}.{}{rest}", self.prefix, self.stream)
+    }
+
+    /// Asks the leader for the stream's state.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn report(&self) -> Result<StreamReport, RequestError> {
+        let stream = in_time(self.context.get_stream(&*self.stream))
+            .await?
+            .map_err(|error| self.stream_error(error.kind(), &error))?;
+        Ok(StreamReport::of(stream.cached_info()))
+    }
+
+    fn stream_error(&self, kind: GetStreamErrorKind, error: &impl ToString) -> RequestError {
+        match kind {
+            GetStreamErrorKind::JetStream(refusal)
+                if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+            {
+                RequestError::NoStream(self.stream.to_string())
+            }
+            GetStreamErrorKind::JetStream(refusal) => RequestError::Refused(refusal.to_string()),
+            _ => RequestError::Unreachable(error.to_string()),
+        }
+    }
+
+    async fn stream(&self) -> Result<Stream<()>, RequestError> {
+        self.context
+            .get_stream_no_info(&*self.stream)
+            .await
+            .map_err(|error| RequestError::Refused(error.to_string()))
+    }
+
+    /// What identifies the message with this sequence, asked of the leader.
+    ///
+    /// # Errors
+    /// [`RequestError::NoMessage`] if it is gone or was never there.
+    pub async fn fingerprint(&self, sequence: u64) -> Result<Fingerprint, RequestError> {
+        let stream = self.stream().await?;
+        let message =
+            in_time(stream.get_raw_message(sequence)).await?.map_err(|error| {
+                match error.kind() {
+                    RawMessageErrorKind::NoMessageFound => RequestError::NoMessage,
+                    RawMessageErrorKind::JetStream(refusal) => {
+                        RequestError::Refused(refusal.to_string())
+                    }
+                    _ => RequestError::Unreachable(error.to_string()),
+                }
+            })?;
+        Ok(Fingerprint {
+            stored_at: nanoseconds(message.time),
+            subject: message.subject.as_str().into(),
+        })
+    }
+
+    /// What the leader says of a job: the stream's last sequence first, then the job.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn leader_view(&self, job: &JobKey) -> Result<(LeaderView, Arc<str>), RequestError> {
+        let report = self.report().await?;
+        let stream = self.stream().await?;
+        let answer = in_time(stream.get_last_raw_message_by_subject(&job_filter(job))).await?;
+        let last = match answer {
+            Ok(message) => Some(message.sequence),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => None,
+                LastRawMessageErrorKind::JetStream(refusal) => {
+                    return Err(RequestError::Refused(refusal.to_string()));
+                }
+                _ => return Err(RequestError::Unreachable(error.to_string())),
+            },
+        };
+        let view = LeaderView { stream_last: report.last, stream_first: report.first, last };
+        Ok((view, report.epoch))
+    }
+
+    /// A job's first stored event, from any replica.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a job without events is `Ok(None)`.
+    pub async fn first_event(&self, job: &JobKey) -> Result<Option<u64>, RequestError> {
+        let stream = self.stream().await?;
+        let answer = in_time(
+            stream.direct_get_builder().sequence(1).next_by_subject(job_filter(job)).send(),
+        )
+        .await?;
+        match answer {
+            Ok(message) => Ok(Some(message.sequence)),
+            Err(error) => match error.kind() {
+                DirectGetErrorKind::NotFound => Ok(None),
+                DirectGetErrorKind::ErrorResponse(_, text) => Err(RequestError::Refused(text)),
+                _ => Err(RequestError::Unreachable(error.to_string())),
+            },
+        }
+    }
+
+    /// Where a job ends, as of the position of whichever replica answers: one `multi_last`
+    /// direct get, of which only the headers matter here.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a job without events is `Ok` with `None`.
+    pub async fn replica_end(&self, job: &JobKey) -> Result<ReplicaEnd, RequestError> {
+        let inbox = self.client.new_inbox();
+        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(unreachable)?;
+        let request = serde_json::json!({ "multi_last": [job_filter(job)] }).to_string();
+        self.client
+            .publish_with_reply(self.subject("DIRECT.GET", ""), inbox, request.into())
+            .await
+            .map_err(unreachable)?;
+        let mut last = None;
+        loop {
+            let message = in_time(answers.next())
+                .await?
+                .ok_or_else(|| RequestError::Unreachable("the connection was closed".into()))?;
+            let header =
+                |name: &str| message.headers.as_ref()?.get(name)?.as_str().parse::<u64>().ok();
+            match message.status {
+                None => last = last.max(header("Nats-Sequence")),
+                Some(StatusCode::OK) => last = last.max(header("Nats-Sequence")),
+                Some(status) if status.as_u16() == 204 => {
+                    let up_to = header("Nats-UpTo-Sequence");
+                    return Ok(ReplicaEnd { up_to: last.and(up_to), last });
+                }
+                Some(StatusCode::NOT_FOUND) => return Ok(ReplicaEnd { up_to: None, last: None }),
+                Some(StatusCode::NO_RESPONDERS) => return Err(unreachable("no responders")),
+                Some(status) => {
+                    let text = message.description.unwrap_or_default();
+                    return Err(RequestError::Refused(format!("{status} {text}")));
+                }
+            }
+        }
+    }
+}
+
+impl StreamReport {
+    fn of(info: &Info) -> Self {
+        let state = &info.state;
+        Self {
+            epoch: format!("{:x}", info.created.unix_timestamp_nanos()).into(),
+            // A stream that never held anything reports 0 for both.
+            first: state.first_sequence.max(1),
+            last: state.last_sequence,
+            messages: state.messages,
+            bytes: state.bytes,
+            at: Instant::now(),
+            config: Arc::new(info.config.clone()),
+        }
+    }
+}
+
+/// Nanoseconds since 1970; what is outside of 64 bits is outside of any stream.
+pub(super) fn nanoseconds(time: time::OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos()).unwrap_or_default()
+}
+
+pub(super) fn unreachable(error: impl ToString) -> RequestError {
+    RequestError::Unreachable(error.to_string())
+}
+
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, RequestError> {
+    tokio::time::timeout(REQUEST_TIMEOUT, answer)
+        .await
+        .map_err(|_| RequestError::Unreachable("no answer in time".into()))
+}
