@@ -315,6 +315,54 @@ impl LifeCycle {
     }
 }
 
+/// How a job stands, by its newest life-cycle event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobStatus {
+    /// Created, or about to be tried again.
+    Pending,
+    /// Started or resumed.
+    Running,
+    /// Paused.
+    Paused,
+    /// Completed.
+    Succeeded,
+    /// Failed, and not tried again.
+    Failed,
+    /// Cancelled.
+    Stopped,
+    /// Its newest life-cycle event is not known.
+    Unknown,
+}
+
+impl JobStatus {
+    /// The status after a life-cycle event with this payload.
+    pub fn after(event: LifeCycle, payload: &[u8]) -> Self {
+        match event {
+            LifeCycle::Created => Self::Pending,
+            LifeCycle::Started | LifeCycle::Resumed => Self::Running,
+            LifeCycle::Paused => Self::Paused,
+            LifeCycle::Completed => Self::Succeeded,
+            LifeCycle::Cancelled => Self::Stopped,
+            LifeCycle::Failed if will_retry(payload) => Self::Pending,
+            LifeCycle::Failed => Self::Failed,
+        }
+    }
+}
+
+/// Whether a failure is not the end.
+fn will_retry(payload: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failure {
+        will_retry: Option<serde_json::Value>,
+    }
+    StoredBody::parse(payload)
+        .ok()
+        .and_then(|body| serde_json::from_str::<Failure>(body.data?.get()).ok())
+        .is_some_and(|failure| failure.will_retry == Some(true.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,6 +403,15 @@ mod tests {
         assert_eq!(body.iteration.map(RawValue::get), Some("1.50"));
         assert_eq!(body.data.map(RawValue::get), Some(r#"{"b":1,"a":[ 2 ]}"#));
         assert!(body.stage.is_none() && body.timestamp.is_none());
+    }
+
+    #[test]
+    fn a_failure_that_is_tried_again_is_not_the_end() {
+        let status = |payload: &str| JobStatus::after(LifeCycle::Failed, payload.as_bytes());
+        assert_eq!(status(r#"{"data":{"willRetry":true}}"#), JobStatus::Pending);
+        for payload in [r#"{"data":{"willRetry":false}}"#, r#"{"data":{}}"#, "{}", "", "[]"] {
+            assert_eq!(status(payload), JobStatus::Failed, "{payload}");
+        }
     }
 
     #[test]

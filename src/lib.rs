@@ -6,8 +6,10 @@
 pub mod cli;
 pub mod config;
 pub mod dialect;
+pub mod drain;
 pub mod event;
 pub mod journal;
 pub mod recent;
+pub mod session;
 pub mod subscription;
 pub mod window;

@@ -118,7 +118,10 @@ pub enum Notice {
         id: u64,
     },
     /// A requested replay is through.
-    ReplayDone,
+    ReplayDone {
+        /// No event of it was sent.
+        empty: bool,
+    },
 }
 
 /// How an offered event is to be sent.
@@ -143,6 +146,7 @@ enum Phase {
 struct Replay {
     reader: Reader,
     through: u64,
+    sent: bool,
 }
 
 /// See the module's text.
@@ -319,6 +323,9 @@ impl Subscription {
             return Admission::Skip;
         }
         self.last_sent = self.last_sent.max(id);
+        if let Some(replay) = &mut self.replay {
+            replay.sent = true;
+        }
         if self.replay.is_some() || id <= self.boundary {
             Admission::History
         } else {
@@ -399,13 +406,15 @@ impl Subscription {
         if let Some(after) = self.replay_wanted.take() {
             // Everything up to the position was sent before; nothing beyond it comes first.
             let through = self.reader.position();
-            self.replay = Some(Replay { reader: Reader::new(after.min(through)), through });
+            self.replay =
+                Some(Replay { reader: Reader::new(after.min(through)), through, sent: false });
         }
         if let Some(replay) = &self.replay
             && replay.reader.position() >= replay.through
         {
+            let empty = !replay.sent;
             self.replay = None;
-            return Step::Tell(Notice::ReplayDone);
+            return Step::Tell(Notice::ReplayDone { empty });
         }
         if let Some(until) = self.ask_again_at.take_if(|until| *until > now) {
             self.ask_again_at = Some(until);
@@ -420,11 +429,15 @@ impl Subscription {
             Some(replay) => (&mut replay.reader, replay.through),
             None => (&mut self.reader, u64::MAX),
         };
-        match reader.need(view, &self.job) {
-            Need::Window { after } => Step::ReadWindow { after, through: limit.min(view.head) },
-            Need::Ask(question) => Step::Ask(question),
-            Need::Again => Step::Wait(Some(now)),
-            Need::Nothing => self.step_caught_up(now, view),
+        loop {
+            return match reader.need(view, &self.job) {
+                Need::Again => continue,
+                Need::Window { after } => {
+                    Step::ReadWindow { after, through: limit.min(view.head) }
+                }
+                Need::Ask(question) => Step::Ask(question),
+                Need::Nothing => self.step_caught_up(now, view),
+            };
         }
     }
 

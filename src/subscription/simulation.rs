@@ -444,7 +444,7 @@ impl Run {
                 assert!(missing.is_empty(), "position {id} told before {missing:?}");
             }
             Notice::Position { .. } => {}
-            Notice::ReplayDone => self.check_replay(),
+            Notice::ReplayDone { .. } => self.check_replay(),
             Notice::NotFound | Notice::Unavailable => unreachable!("these end a subscription"),
         }
     }

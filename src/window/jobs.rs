@@ -22,6 +22,8 @@ pub struct JobSlot {
     pub key: JobKey,
     /// Its events in the window, oldest first; never empty.
     pub events: VecDeque<Located>,
+    /// The first event that was seen of it since it came into the window.
+    pub first_seen: u64,
     /// Its newest life-cycle event that the window has seen.
     pub life_cycle: Option<Located>,
 }
@@ -31,8 +33,8 @@ pub struct JobSlot {
 pub struct JobSummary {
     /// The job.
     pub job: JobKey,
-    /// Oldest event in the window.
-    pub oldest_id: u64,
+    /// Its first stored event, where that is known.
+    pub first_id: Option<u64>,
     /// Newest event.
     pub last_id: u64,
     /// Type of the newest event.
@@ -87,7 +89,7 @@ impl JobIndex {
     ) -> (u32, bool) {
         let (number, is_new) = match self.by_key.get(job) {
             Some(number) => (*number, false),
-            None => (self.open(new_key()), true),
+            None => (self.open(new_key(), located.id), true),
         };
         if let Some(Some(slot)) = self.slots.get_mut(number as usize) {
             slot.events.push_back(located);
@@ -112,8 +114,8 @@ impl JobIndex {
         Some((slot.key, gone.id))
     }
 
-    fn open(&mut self, key: JobKey) -> u32 {
-        let slot = JobSlot { key: key.clone(), events: VecDeque::new(), life_cycle: None };
+    fn open(&mut self, key: JobKey, first_seen: u64) -> u32 {
+        let slot = JobSlot { key: key.clone(), events: VecDeque::new(), first_seen, life_cycle: None };
         let number = match self.free.pop() {
             Some(number) => number,
             None => {

@@ -311,7 +311,7 @@ impl Ring {
         LogRead::Through(self.head)
     }
 
-    /// The jobs in the window, newest event first, at most `limit`.
+    /// The jobs in the window, those that began last first, at most `limit`.
     pub fn summaries(&self, limit: usize) -> Vec<JobSummary> {
         let mut slots: Vec<&JobSlot> = self.jobs.iter().collect();
         slots
@@ -328,12 +328,17 @@ impl Ring {
         });
         Some(JobSummary {
             job: slot.key.clone(),
-            oldest_id: slot.events.front()?.id,
+            first_id: slot.events.front().map(|first| first.id).filter(|_| self.holds_all()),
             last_id: last.event.id,
             last_type: last.event.event_type.into(),
             last_at: last.event.stored_at,
             life_cycle,
         })
+    }
+
+    /// Whether the window holds everything that the stream still stores.
+    fn holds_all(&self) -> bool {
+        self.stream.is_some_and(|stream| stream.first > self.floor)
     }
 
     fn job_view(&self, job: &str) -> JobView {

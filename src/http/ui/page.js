@@ -451,7 +451,7 @@ async function readJobs() {
   const answer = await fetch("/api/v1/jobs", { cache: "no-store", signal: AbortSignal.timeout(10_000) });
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   // By first event, not by last: jobs that run would change places all the time.
-  listed = (await answer.json()).jobs.sort((a, b) => b.firstEventId - a.firstEventId);
+  listed = (await answer.json()).jobs;
   put($("jobs-note"), listed.length ? "" : "No jobs yet.");
   put($("job-count"), listed.length ? String(listed.length) : "");
   $("empty").hidden = Boolean(job || listed.length);

@@ -1,0 +1,364 @@
+//! One connection: requests in, batches out, and a named end.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use foldhash::HashMap;
+
+use super::delivery::{Asking, Turn, Watch};
+use super::ending::Ending;
+use super::metrics::SessionMetrics;
+use super::socket::{Incoming, Socket};
+use super::worker::Worker;
+use crate::event::JobKey;
+use crate::journal::Question;
+
+/// Messages taken from a client before others get a turn.
+const MESSAGES: usize = 32;
+/// Rounds of a connection before others get a turn.
+const ROUNDS: usize = 8;
+/// With so many bytes pending nothing more is read from the client: its requests make answers.
+const READ_BELOW: usize = 512 * 1024;
+/// How long a closed connection is kept to let the client read the close frame.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a connection's route says of it.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// The kind of jobs that are named without one.
+    pub kind: Rc<str>,
+}
+
+/// See the module's text.
+pub struct Session {
+    pub(super) worker: Rc<Worker>,
+    pub(super) id: u64,
+    pub(super) profile: Profile,
+    pub(super) state: RefCell<State>,
+    /// The tick of the worker's wheel at which this session is looked at; `u64::MAX`: none.
+    pub(super) armed: Cell<u64>,
+    waker: RefCell<Waker>,
+}
+
+/// What changes while a connection lives.
+pub(super) struct State {
+    pub(super) socket: Socket,
+    /// The socket did not take everything at the last write.
+    pub(super) blocked: bool,
+    pub(super) ending: Option<Ending>,
+    pub(super) subscriptions: HashMap<JobKey, Rc<Watch>>,
+    pub(super) ready: VecDeque<Rc<Watch>>,
+    pub(super) asking: Option<Asking>,
+    pub(super) askers: VecDeque<(Rc<Watch>, Arc<str>, Question)>,
+    /// The last byte in or out.
+    alive_at: Instant,
+    /// While blocked: when the socket last took something.
+    accepted_at: Instant,
+    pinged_at: Option<Instant>,
+    close_at: Option<Instant>,
+    /// Bytes of ours that are counted as blocked.
+    counted: usize,
+}
+
+impl Session {
+    pub(super) fn new(worker: Rc<Worker>, id: u64, socket: Socket, profile: Profile) -> Rc<Self> {
+        let now = Instant::now();
+        worker.settings.metrics.opened.inc();
+        worker.settings.metrics.connections.inc();
+        let session = Rc::new(Self {
+            id,
+            profile,
+            state: RefCell::new(State {
+                socket,
+                blocked: false,
+                ending: None,
+                subscriptions: HashMap::default(),
+                ready: VecDeque::new(),
+                asking: None,
+                askers: VecDeque::new(),
+                alive_at: now,
+                accepted_at: now,
+                pinged_at: None,
+                close_at: None,
+                counted: 0,
+            }),
+            armed: Cell::new(u64::MAX),
+            waker: RefCell::new(Waker::noop().clone()),
+            worker,
+        });
+        session.worker.arm(&session, now + session.worker.settings.timing.ping_interval);
+        let spread = session.worker.settings.drain.borrow().spread();
+        if let Some(spread) = spread {
+            // Upgraded in the moment in which the process began to stop.
+            session.close_at(now + spread.mul_f64(fastrand::f64()));
+        }
+        session
+    }
+
+    pub(super) fn metrics(&self) -> &SessionMetrics {
+        &self.worker.settings.metrics
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(self: Rc<Self>) {
+        let ending = std::future::poll_fn(|context| self.poll(context)).await;
+        tracing::debug!(session = self.id, ending = ending.label(), "connection ended");
+        self.metrics().closed.with_label_values(&[ending.label()]).inc();
+        self.drop_subscriptions();
+        match ending {
+            Ending::Stuck => self.state.borrow_mut().socket.reset(),
+            Ending::Lost => {}
+            _ => self.linger().await,
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        self.waker.borrow().wake_by_ref();
+    }
+
+    /// Ends the connection at this time, with the hint that is then due.
+    pub(super) fn close_at(&self, at: Instant) {
+        self.state.borrow_mut().close_at = Some(at);
+        self.worker.arm(self, at);
+    }
+
+    /// Writes what distribution has appended; what the socket does not take is left to the
+    /// connection's own task.
+    pub(super) fn write_in_place(&self) {
+        let mut context = Context::from_waker(Waker::noop());
+        if !matches!(self.flush(&mut context), Poll::Ready(Ok(()))) {
+            self.wake();
+        }
+    }
+
+    /// Takes the session out of the worker.
+    pub(super) fn leave(&self) {
+        self.drop_subscriptions();
+        let counted = self.state.borrow().counted;
+        self.worker.settings.blocked.fetch_sub(counted, Ordering::Relaxed);
+        self.metrics().connections.dec();
+    }
+
+    fn drop_subscriptions(&self) {
+        let jobs: Vec<JobKey> = self.state.borrow().subscriptions.keys().cloned().collect();
+        for job in jobs {
+            self.forget(&job);
+        }
+        let mut state = self.state.borrow_mut();
+        state.ready.clear();
+        state.askers.clear();
+        state.asking = None;
+    }
+
+    fn poll(self: &Rc<Self>, context: &mut Context<'_>) -> Poll<Ending> {
+        if !self.waker.borrow().will_wake(context.waker()) {
+            *self.waker.borrow_mut() = context.waker().clone();
+        }
+        for _ in 0..ROUNDS {
+            match self.flush(context) {
+                Poll::Ready(Err(ending)) => return Poll::Ready(ending),
+                Poll::Ready(Ok(())) => {
+                    if let Some(ending) = self.state.borrow().ending.clone() {
+                        return Poll::Ready(ending);
+                    }
+                }
+                Poll::Pending => {
+                    if self.state.borrow().ending == Some(Ending::Stuck) {
+                        return Poll::Ready(Ending::Stuck);
+                    }
+                }
+            }
+            let mut busy = self.read(context);
+            busy |= self.take_answer(context);
+            if !self.state.borrow().blocked && self.state.borrow().ending.is_none() {
+                busy |= self.advance();
+            }
+            // What was appended must be written before this task may sleep.
+            busy |= self.has_news();
+            if !busy {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether something can be done about the socket that was not tried yet.
+    fn has_news(&self) -> bool {
+        let state = self.state.borrow();
+        !state.blocked && (state.socket.pending() > 0 || state.ending.is_some())
+    }
+
+    /// Reads and obeys; `true` if there may be more.
+    fn read(self: &Rc<Self>, context: &mut Context<'_>) -> bool {
+        for _ in 0..MESSAGES {
+            let incoming = {
+                let mut state = self.state.borrow_mut();
+                if state.ending.is_some() || state.socket.pending() > READ_BELOW {
+                    return false;
+                }
+                match state.socket.poll_message(context) {
+                    Poll::Pending => return false,
+                    Poll::Ready(incoming) => {
+                        self.note_life(&mut state);
+                        incoming
+                    }
+                }
+            };
+            match incoming {
+                Ok(Incoming::Text(text)) => self.obey(&text),
+                Ok(Incoming::Binary) => self.end(Ending::Binary),
+                Ok(Incoming::Control) => {}
+                Err(ending) => self.end(ending),
+            }
+        }
+        true
+    }
+
+    fn note_life(&self, state: &mut State) {
+        state.alive_at = self.worker.now();
+        state.pinged_at = None;
+    }
+
+    /// Begins the end: what is pending is still written, then the close frame, nothing more.
+    fn end(&self, ending: Ending) {
+        let mut state = self.state.borrow_mut();
+        if state.ending.is_some() {
+            return;
+        }
+        if let Some(farewell) = ending.farewell() {
+            state.socket.close(&farewell);
+        }
+        state.ending = Some(ending);
+    }
+
+    fn flush(&self, context: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        let mut state = self.state.borrow_mut();
+        if state.socket.pending() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let (accepted, written) = state.socket.poll_flush(context);
+        if accepted > 0 {
+            self.note_life(&mut state);
+            state.accepted_at = self.worker.now();
+            self.metrics().sent_bytes.inc_by(accepted as u64);
+        }
+        let newly = written.is_pending() && !state.blocked;
+        state.blocked = written.is_pending();
+        if newly {
+            state.accepted_at = self.worker.now();
+            let stuck_at = state.accepted_at + self.worker.settings.timing.stuck_timeout;
+            self.worker.arm(self, stuck_at);
+        }
+        self.count_blocked(&mut state);
+        written.map_err(|_| Ending::Lost)
+    }
+
+    fn count_blocked(&self, state: &mut State) {
+        let blocked = if state.blocked { state.socket.pending() } else { 0 };
+        let total = &self.worker.settings.blocked;
+        if blocked >= state.counted {
+            total.fetch_add(blocked - state.counted, Ordering::Relaxed);
+        } else {
+            total.fetch_sub(state.counted - blocked, Ordering::Relaxed);
+        }
+        state.counted = blocked;
+    }
+
+    /// Looks at everything that depends on time, and says when to look again.
+    pub(super) fn on_time(self: &Rc<Self>) {
+        let now = self.worker.now();
+        self.queue_due(now);
+        let next = self.check_times(now);
+        self.worker.arm(self, next);
+        self.wake();
+    }
+
+    fn queue_due(&self, now: Instant) {
+        let due: Vec<Rc<Watch>> = {
+            let state = self.state.borrow();
+            let is_due = |watch: &&Rc<Watch>| watch.until.get().is_some_and(|at| at <= now);
+            state.subscriptions.values().filter(is_due).cloned().collect()
+        };
+        for watch in due {
+            watch.until.set(None);
+            self.queue(&watch);
+        }
+    }
+
+    /// Drain, stuck socket, ping and pong; the next time at which one of them may be due.
+    fn check_times(&self, now: Instant) -> Instant {
+        let timing = &self.worker.settings.timing;
+        let (close_at, alive_at, accepted_at, pinged_at, blocked) = {
+            let state = self.state.borrow();
+            let State { close_at, alive_at, accepted_at, pinged_at, blocked, .. } = *state;
+            (close_at, alive_at, accepted_at, pinged_at, blocked)
+        };
+        if close_at.is_some_and(|at| at <= now) {
+            let hint = self.worker.settings.drain.borrow().come_back_after();
+            self.end(Ending::Restart(hint));
+        }
+        let mut next = self.next_subscription();
+        let mut or_at = |at: Instant| next = next.min(at);
+        if let Some(at) = close_at.filter(|at| *at > now) {
+            or_at(at);
+        }
+        if blocked {
+            let stuck_at = accepted_at + timing.stuck_timeout;
+            if stuck_at <= now {
+                self.state.borrow_mut().ending = Some(Ending::Stuck);
+            }
+            or_at(stuck_at.max(now));
+        } else if let Some(pinged_at) = pinged_at {
+            if pinged_at + timing.pong_timeout <= now {
+                self.end(Ending::NoPong);
+            }
+            or_at((pinged_at + timing.pong_timeout).max(now));
+        } else if alive_at + timing.ping_interval <= now {
+            let mut state = self.state.borrow_mut();
+            if state.ending.is_none() {
+                state.socket.ping();
+                // The ping's own bytes are no sign of life of the client.
+                let _ = state.socket.poll_flush(&mut Context::from_waker(Waker::noop()));
+                state.pinged_at = Some(now);
+            }
+            or_at(now + timing.pong_timeout);
+        } else {
+            or_at(alive_at + timing.ping_interval);
+        }
+        next
+    }
+
+    fn next_subscription(&self) -> Instant {
+        let state = self.state.borrow();
+        let waiting =
+            state.subscriptions.values().filter(|watch| watch.turn.get() == Turn::Waiting);
+        let far = self.worker.now() + self.worker.settings.timing.ping_interval;
+        waiting.filter_map(|watch| watch.until.get()).fold(far, Instant::min)
+    }
+
+    /// Ends our side, and reads until the client has ended its own: closing a socket with
+    /// unread bytes resets it, and the client might never see the close frame.
+    async fn linger(&self) {
+        let lingering = std::future::poll_fn(|context| {
+            let mut state = self.state.borrow_mut();
+            if state.socket.poll_shutdown(context).is_pending() {
+                return Poll::Pending;
+            }
+            loop {
+                match state.socket.poll_discard(context) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        // A client that goes on sending is cut.
+        let _ = tokio::time::timeout(LINGER, lingering).await;
+    }
+}

@@ -1,0 +1,438 @@
+//! Delivery: what a subscription says must happen next is done, and becomes frames.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::connection::Session;
+use super::distribution::Due;
+use super::worker::Worker;
+use crate::dialect::optimization::{self, Batch, Code, Naming};
+use crate::event::{EncodedEvent, EventView, JobKey};
+use crate::journal::{Answer, Page, Question};
+use crate::subscription::{Admission, Notice, Step, Subscription};
+use crate::window::{Entry, FrameVariant, JobRead, ReadBound};
+
+/// Encodings of one event that sessions use: with and without the kind.
+pub const VARIANTS: usize = 2;
+/// Events read under one lock of the window.
+const EVENTS: usize = 256;
+/// Frames are appended to one socket up to this before it is written.
+const GATHERED: usize = 64 * 1024;
+
+/// An event in one encoding.
+pub enum Encoded {
+    /// Nobody wants it.
+    NotWanted,
+    /// It is no event.
+    Malformed,
+    /// A frame, shared.
+    Frame(EncodedEvent),
+}
+
+/// One subscription of one connection.
+pub struct Watch {
+    pub(super) session: Weak<Session>,
+    pub(super) job: JobKey,
+    pub(super) naming: Naming,
+    pub(super) variant: FrameVariant,
+    pub(super) machine: RefCell<Subscription>,
+    /// Place in the worker's list of the job's watchers.
+    pub(super) place: Cell<usize>,
+    pub(super) turn: Cell<Turn>,
+    /// When a waiting subscription must be looked at.
+    pub(super) until: Cell<Option<Instant>>,
+}
+
+/// Where a subscription is in its connection's rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing to do until something happens.
+    Waiting,
+    /// In the queue.
+    Queued,
+    /// A question of its own is under way, or waits to be asked.
+    Asking,
+    /// Unsubscribed or replaced: nothing of it may be sent any more.
+    Over,
+}
+
+impl Watch {
+    /// Live events pass it by from now on; everything up to the cursor was dealt with. `None`:
+    /// of another incarnation, where the cursor says nothing.
+    pub(super) fn lose(&self, cursor: Option<u64>) {
+        let mut machine = self.machine.borrow_mut();
+        match cursor {
+            Some(cursor) => machine.fall_behind(cursor),
+            None => machine.lose_track(),
+        }
+    }
+}
+
+/// A question under way.
+pub struct Asking {
+    pub(super) watch: Rc<Watch>,
+    pub(super) answer: BoxFuture<'static, Answer>,
+}
+
+impl Worker {
+    /// An event of the window in one encoding.
+    pub(super) fn encode(&self, entry: &Entry<'_>, variant: usize) -> Encoded {
+        let Some(key) = u8::try_from(variant).ok().and_then(FrameVariant::new) else {
+            return Encoded::NotWanted;
+        };
+        let naming = Naming { with_kind: variant == 1 };
+        match entry.encoded(key, |job, event| self.encode_view(job, event, naming)) {
+            Some(frame) => Encoded::Frame(frame),
+            None => Encoded::Malformed,
+        }
+    }
+
+    fn encode_view(
+        &self,
+        job: &JobKey,
+        event: EventView<'_>,
+        naming: Naming,
+    ) -> Option<EncodedEvent> {
+        match optimization::encode_event(job, event, naming) {
+            Ok(encoded) => {
+                self.settings.metrics.encoded.inc();
+                Some(encoded)
+            }
+            Err(error) => {
+                self.settings.metrics.malformed.inc();
+                tracing::warn!(%job, id = event.id, %error, "a stored message is no event");
+                None
+            }
+        }
+    }
+}
+
+/// The variant of a naming.
+pub fn variant_of(naming: Naming) -> FrameVariant {
+    const PLAIN: FrameVariant = match FrameVariant::new(0) {
+        Some(variant) => variant,
+        None => unreachable!(),
+    };
+    const WITH_KIND: FrameVariant = match FrameVariant::new(1) {
+        Some(variant) => variant,
+        None => unreachable!(),
+    };
+    if naming.with_kind { WITH_KIND } else { PLAIN }
+}
+
+impl Session {
+    /// Offers a live event; `true` if the socket must be written and was not touched before.
+    pub(super) fn offer(self: &Rc<Self>, watch: &Rc<Watch>, due: &Due, cursor: u64) -> bool {
+        let mut machine = watch.machine.borrow_mut();
+        if !machine.is_following() {
+            drop(machine);
+            // It may be waiting for just this.
+            if watch.turn.get() == Turn::Waiting {
+                self.queue(watch);
+                self.wake();
+            }
+            return false;
+        }
+        let mut state = self.state.borrow_mut();
+        if state.blocked || state.ending.is_some() || state.socket.pending() > GATHERED {
+            machine.fall_behind(cursor);
+            drop((machine, state));
+            self.queue(watch);
+            self.wake();
+            return false;
+        }
+        let before = state.socket.pending();
+        let admission = machine.admit(due.id, &due.event_type);
+        match (admission, due.encoded.get(watch.variant.number())) {
+            (Admission::Skip, _) | (_, None | Some(Encoded::NotWanted)) => {}
+            (_, Some(Encoded::Malformed)) => {
+                state.socket.push(malformed(watch, due.id));
+            }
+            (Admission::Live, Some(Encoded::Frame(frame))) => {
+                self.metrics().delivered.inc();
+                state.socket.push(frame.message.clone());
+            }
+            (Admission::History, Some(Encoded::Frame(frame))) => {
+                self.metrics().delivered.inc();
+                let mut batch = Batch::new(&watch.job, watch.naming);
+                batch.push(frame.body());
+                state.socket.push(batch.finish());
+            }
+        }
+        before == 0 && state.socket.pending() > 0
+    }
+
+    /// Puts a subscription into the connection's rounds, unless it is in them.
+    pub(super) fn queue(&self, watch: &Rc<Watch>) {
+        if watch.turn.get() == Turn::Waiting {
+            watch.turn.set(Turn::Queued);
+            self.state.borrow_mut().ready.push_back(Rc::clone(watch));
+        }
+    }
+
+    /// Gives the next subscription its turn; `false` if none is waiting for one.
+    pub(super) fn advance(self: &Rc<Self>) -> bool {
+        let next = self.state.borrow_mut().ready.pop_front();
+        let Some(watch) = next else { return false };
+        if watch.turn.get() != Turn::Queued {
+            return true;
+        }
+        let allowance = self.worker.turn();
+        let mut sent = 0;
+        while sent < allowance {
+            match self.step(&watch, allowance - sent) {
+                Some(bytes) => sent += bytes,
+                None => return true,
+            }
+        }
+        // The others first; it goes on when the socket has taken this.
+        self.state.borrow_mut().ready.push_back(watch);
+        true
+    }
+
+    /// One step of a subscription: the bytes it sent, or `None` if its turn is over.
+    fn step(self: &Rc<Self>, watch: &Rc<Watch>, allowance: usize) -> Option<usize> {
+        let now = Instant::now();
+        if watch.machine.borrow().is_following() {
+            watch.lose(Some(self.worker.cursor.get()));
+        }
+        let view = self.worker.settings.window.view(&watch.job);
+        let step = watch.machine.borrow_mut().step(now, &view);
+        match step {
+            Step::Ask(question) => {
+                watch.turn.set(Turn::Asking);
+                self.ask(watch, &view.epoch, question);
+                None
+            }
+            Step::Tell(notice) => Some(self.tell(watch, &notice)),
+            Step::End(notice) => {
+                self.tell(watch, &notice);
+                self.forget(&watch.job);
+                None
+            }
+            Step::ReadWindow { after, through } => {
+                Some(self.read_window(watch, after, through, allowance))
+            }
+            Step::Deliver { page, after } => Some(self.deliver(watch, &page, after, allowance)),
+            Step::Wait(until) => {
+                watch.turn.set(Turn::Waiting);
+                watch.until.set(until);
+                if let Some(until) = until {
+                    self.worker.arm(self, until);
+                }
+                None
+            }
+        }
+    }
+
+    fn ask(&self, watch: &Rc<Watch>, epoch: &Arc<str>, question: Question) {
+        let mut state = self.state.borrow_mut();
+        let watch = Rc::clone(watch);
+        if state.asking.is_some() {
+            state.askers.push_back((watch, Arc::clone(epoch), question));
+        } else {
+            let answer = self.worker.settings.history.ask(Arc::clone(epoch), question);
+            state.asking = Some(Asking { watch, answer });
+        }
+    }
+
+    /// Takes the answer that has come, and asks the next question; `false` if none has.
+    pub(super) fn take_answer(self: &Rc<Self>, context: &mut Context<'_>) -> bool {
+        let (watch, answer, blocked) = {
+            let mut state = self.state.borrow_mut();
+            let Some(asking) = &mut state.asking else { return false };
+            let Poll::Ready(answer) = Pin::new(&mut asking.answer).poll(context) else {
+                return false;
+            };
+            let watch = Rc::clone(&asking.watch);
+            state.asking = None;
+            (watch, answer, state.blocked)
+        };
+        self.ask_next();
+        if watch.turn.get() == Turn::Over {
+            return true;
+        }
+        // A page is never held for a socket that takes nothing: it is asked for again.
+        if !(blocked && matches!(answer, Answer::Page(_))) {
+            let view = self.worker.settings.window.view(&watch.job);
+            watch.machine.borrow_mut().answered(Instant::now(), &view, answer);
+        }
+        watch.turn.set(Turn::Waiting);
+        self.queue(&watch);
+        true
+    }
+
+    fn ask_next(&self) {
+        loop {
+            let next = self.state.borrow_mut().askers.pop_front();
+            let Some((watch, epoch, question)) = next else { return };
+            if watch.turn.get() == Turn::Asking {
+                return self.ask(&watch, &epoch, question);
+            }
+        }
+    }
+
+    fn read_window(&self, watch: &Rc<Watch>, after: u64, through: u64, allowance: usize) -> usize {
+        let bound = ReadBound { through, events: EVENTS, bytes: allowance };
+        let mut sending = Sending::new(self, watch, allowance);
+        let window = &self.worker.settings.window;
+        let read = window.read().read_job(watch.job.as_str(), after, bound, |entry| {
+            let encoded = self.worker.encode(entry, watch.variant.number());
+            sending.send(entry.event.id, entry.event.event_type, encoded);
+        });
+        let sent = sending.finish();
+        if let JobRead::Through(through) = read {
+            watch.machine.borrow_mut().read_through(through);
+        }
+        sent
+    }
+
+    fn deliver(&self, watch: &Rc<Watch>, page: &Page, after: u64, allowance: usize) -> usize {
+        let mut sending = Sending::new(self, watch, allowance);
+        let mut complete = true;
+        for event in page.events_after(after) {
+            if sending.sent >= allowance {
+                complete = false;
+                break;
+            }
+            let encoded = match self.worker.encode_view(&watch.job, event.as_view(), watch.naming) {
+                Some(frame) => Encoded::Frame(frame),
+                None => Encoded::Malformed,
+            };
+            sending.send(event.id, &event.event_type, encoded);
+        }
+        let sent = sending.finish();
+        if complete {
+            watch.machine.borrow_mut().read_through(page.through);
+        }
+        sent
+    }
+
+    /// Tells the client something that is no event; the bytes it took.
+    fn tell(&self, watch: &Watch, notice: &Notice) -> usize {
+        let frame = self.frame_of(watch, notice);
+        let length = frame.as_ref().map_or(0, Bytes::len);
+        if let Some(frame) = frame {
+            self.state.borrow_mut().socket.push(frame);
+        }
+        length
+    }
+
+    fn frame_of(&self, watch: &Watch, notice: &Notice) -> Option<Bytes> {
+        let (job, naming) = (&watch.job, watch.naming);
+        let error = |code, sentence: &str, numbers: &[(&str, u64)], epoch: Option<&str>| {
+            optimization::error(job, naming, code, sentence, numbers, epoch)
+        };
+        Some(match notice {
+            Notice::Subscribed { last, first, epoch } => {
+                optimization::subscribed(job, naming, *last, *first, epoch)
+            }
+            Notice::Truncated { requested_after, first_available, last } => {
+                self.metrics().truncations.inc();
+                error(
+                    Code::HistoryTruncated,
+                    "Events after the cursor may be gone: completeness cannot be shown",
+                    &[
+                        ("requestedAfter", *requested_after),
+                        ("firstAvailable", *first_available),
+                        ("lastEventId", *last),
+                    ],
+                    None,
+                )
+            }
+            Notice::CursorInvalid { epoch } => {
+                self.metrics().invalid_cursors.inc();
+                error(
+                    Code::CursorInvalid,
+                    "The cursor belongs to another stream: everything follows from the beginning",
+                    &[],
+                    Some(epoch),
+                )
+            }
+            Notice::NotFound => error(Code::JobNotFound, "Job not found", &[], None),
+            Notice::Unavailable => {
+                error(Code::Unavailable, "The event store does not answer", &[], None)
+            }
+            Notice::Position { id } => optimization::position(job, naming, *id),
+            Notice::ReplayDone { empty: true } => Batch::new(job, naming).finish(),
+            Notice::ReplayDone { empty: false } => return None,
+        })
+    }
+}
+
+fn malformed(watch: &Watch, id: u64) -> Bytes {
+    optimization::error(
+        &watch.job,
+        watch.naming,
+        Code::EventMalformed,
+        "A stored message is not an event and is left out",
+        &[("id", id)],
+        None,
+    )
+}
+
+/// Events of one subscription on their way to the socket: history in batches, the rest one by
+/// one.
+struct Sending<'a> {
+    session: &'a Session,
+    watch: &'a Watch,
+    batch: Option<Batch>,
+    allowance: usize,
+    sent: usize,
+}
+
+impl<'a> Sending<'a> {
+    fn new(session: &'a Session, watch: &'a Watch, allowance: usize) -> Self {
+        Self { session, watch, batch: None, allowance, sent: 0 }
+    }
+
+    fn send(&mut self, id: u64, event_type: &str, encoded: Encoded) {
+        let admission = self.watch.machine.borrow_mut().admit(id, event_type);
+        match (admission, encoded) {
+            (Admission::Skip, _) | (_, Encoded::NotWanted) => {}
+            (_, Encoded::Malformed) => {
+                self.push_batch();
+                self.push(malformed(self.watch, id));
+            }
+            (Admission::History, Encoded::Frame(frame)) => self.add(frame.body()),
+            (Admission::Live, Encoded::Frame(frame)) => {
+                self.push_batch();
+                self.session.metrics().delivered.inc();
+                self.push(frame.message);
+            }
+        }
+    }
+
+    fn add(&mut self, body: &[u8]) {
+        if self.batch.as_ref().is_some_and(|batch| !batch.has_room(body.len(), self.allowance)) {
+            self.push_batch();
+        }
+        self.session.metrics().delivered.inc();
+        self.batch.get_or_insert_with(|| Batch::new(&self.watch.job, self.watch.naming)).push(body);
+        // Counted now, so that the allowance bounds the batch too.
+        self.sent += body.len();
+    }
+
+    fn push_batch(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            self.session.state.borrow_mut().socket.push(batch.finish());
+        }
+    }
+
+    fn push(&mut self, frame: Bytes) {
+        self.sent += frame.len();
+        self.session.state.borrow_mut().socket.push(frame);
+    }
+
+    fn finish(mut self) -> usize {
+        self.push_batch();
+        self.sent
+    }
+}

@@ -1,0 +1,99 @@
+//! How a connection ends, and the one place where that becomes a close code (PROTOCOLS
+//! section 6).
+
+use std::time::Duration;
+
+/// A WebSocket close code of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseCode(pub u16);
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The client closed it.
+    ClientClosed,
+    /// It broke, or the client went away without a word.
+    Lost,
+    /// The client broke RFC 6455.
+    Violation,
+    /// Text that is not UTF-8.
+    NotUtf8,
+    /// A binary message, where only text is spoken.
+    Binary,
+    /// A message over the limit.
+    TooLarge,
+    /// Bytes were pending, and the socket took none for too long.
+    Stuck,
+    /// A ping stayed unanswered.
+    NoPong,
+    /// The process has as many connections as it may have.
+    Overloaded,
+    /// The process stops; the client may come back after this time.
+    Restart(Duration),
+}
+
+/// What is sent when a connection is closed by us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Farewell {
+    /// The close code.
+    pub code: CloseCode,
+    /// At most 123 bytes.
+    pub reason: String,
+}
+
+impl Ending {
+    /// The close frame to send; `None` where nothing can or need be sent.
+    pub fn farewell(&self) -> Option<Farewell> {
+        let (code, reason) = match self {
+            Self::ClientClosed | Self::Lost | Self::Stuck => return None,
+            Self::Violation => (1002, "protocol error".to_owned()),
+            Self::NotUtf8 => (1007, "text that is not UTF-8".to_owned()),
+            Self::Binary => (1003, "only text messages are understood".to_owned()),
+            Self::TooLarge => (1009, "the message is too large".to_owned()),
+            Self::NoPong => (4002, "no pong".to_owned()),
+            Self::Overloaded => (1013, "too many connections, try again later".to_owned()),
+            Self::Restart(wait) => (1012, wait.as_millis().to_string()),
+        };
+        Some(Farewell { code: CloseCode(code), reason })
+    }
+
+    /// The reason as a metric's label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client",
+            Self::Lost => "lost",
+            Self::Violation | Self::NotUtf8 | Self::Binary => "protocol",
+            Self::TooLarge => "too_large",
+            Self::Stuck => "stuck",
+            Self::NoPong => "no_pong",
+            Self::Overloaded => "overloaded",
+            Self::Restart(_) => "restart",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_fits_into_a_close_frame() {
+        for ending in [
+            Ending::Violation,
+            Ending::NotUtf8,
+            Ending::Binary,
+            Ending::TooLarge,
+            Ending::NoPong,
+            Ending::Overloaded,
+            Ending::Restart(Duration::MAX),
+        ] {
+            assert!(ending.farewell().unwrap().reason.len() <= 123, "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn a_restart_tells_the_milliseconds_to_wait() {
+        let farewell = Ending::Restart(Duration::from_millis(2_500)).farewell().unwrap();
+        assert_eq!((farewell.code, &*farewell.reason), (CloseCode(1012), "2500"));
+    }
+}

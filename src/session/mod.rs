@@ -1,0 +1,26 @@
+//! Sessions: one connection each, and the workers that they belong to.
+//!
+//! A worker is one thread with one runtime. It owns its connections outright: only it reads from
+//! them and writes to them. Live events are written in place by the worker's distribution, where
+//! nothing is pending; what is behind is read by the connection's own task. Requests come in,
+//! batches go out, and a connection ends with a named reason ([`Ending`]).
+//!
+//! What a subscription means is decided in `subscription`, how a message looks in `dialect`.
+//! HTTP, routes and TLS are not known here.
+
+mod connection;
+mod delivery;
+mod distribution;
+mod ending;
+mod metrics;
+mod outgoing;
+mod requests;
+mod socket;
+mod wheel;
+mod worker;
+
+pub use connection::{Profile, Session};
+pub use ending::{CloseCode, Ending};
+pub use metrics::SessionMetrics;
+pub use socket::{Socket, Transport};
+pub use worker::{Worker, WorkerSettings};

@@ -1,0 +1,99 @@
+//! The bytes that wait for one socket: whole frames, of which the first may be half written.
+//! Pure.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+/// How many frames one write gathers.
+pub const GATHER: usize = 64;
+/// A drained queue keeps room for no more frames than this: idle connections are many.
+const KEPT_ROOM: usize = 4;
+
+/// See the module's text.
+#[derive(Default)]
+pub struct Outgoing {
+    frames: VecDeque<Bytes>,
+    pending: usize,
+}
+
+impl Outgoing {
+    /// Appends whole frames.
+    pub fn push(&mut self, frames: Bytes) {
+        self.pending += frames.len();
+        self.frames.push_back(frames);
+    }
+
+    /// Bytes that wait.
+    pub fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// The next bytes to write, without copying them.
+    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; GATHER]) -> usize {
+        let mut count = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+            *slice = IoSlice::new(frame);
+            count += 1;
+        }
+        count
+    }
+
+    /// Forgets bytes that were written.
+    pub fn advance(&mut self, mut written: usize) {
+        self.pending -= written.min(self.pending);
+        while written > 0
+            && let Some(first) = self.frames.front_mut()
+        {
+            if written < first.len() {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.frames.pop_front();
+        }
+        if self.frames.is_empty() && self.frames.capacity() > KEPT_ROOM {
+            self.frames = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_leave_in_order_whatever_each_write_takes() {
+        for step in 1..40 {
+            let mut outgoing = Outgoing::default();
+            let mut expected = Vec::new();
+            for number in 0..100u8 {
+                let frame = vec![number; usize::from(number % 7)];
+                expected.extend_from_slice(&frame);
+                outgoing.push(frame.into());
+            }
+            let mut written = Vec::new();
+            while outgoing.pending() > 0 {
+                let mut slices = [IoSlice::new(&[]); GATHER];
+                let count = outgoing.gather(&mut slices);
+                let bytes: Vec<u8> =
+                    slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+                let taken = step.min(bytes.len());
+                written.extend_from_slice(&bytes[..taken]);
+                outgoing.advance(taken);
+            }
+            assert_eq!(written, expected);
+        }
+    }
+
+    #[test]
+    fn a_drained_queue_gives_its_room_back() {
+        let mut outgoing = Outgoing::default();
+        for _ in 0..1_000 {
+            outgoing.push(Bytes::from_static(b"x"));
+        }
+        outgoing.advance(1_000);
+        assert!(outgoing.frames.capacity() <= KEPT_ROOM);
+    }
+}

@@ -1,0 +1,121 @@
+//! What a client asks for, and what is answered at once.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::connection::Session;
+use super::delivery::{Turn, Watch, variant_of};
+use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
+use crate::event::JobKey;
+use crate::subscription::{OnTruncated, Request, Subscription};
+
+impl Session {
+    /// Does what a text message asks for.
+    pub(super) fn obey(self: &Rc<Self>, message: &str) {
+        match optimization::parse(message) {
+            Ok(command) => self.obey_command(command),
+            Err((refusal, job)) => self.refuse(&refusal, job.as_deref()),
+        }
+    }
+
+    fn obey_command(self: &Rc<Self>, command: Command) {
+        match command {
+            Command::Ping => self.state.borrow_mut().socket.push(optimization::pong()),
+            Command::Subscribe { job, after, epoch, event_types, fail_if_truncated, position } => {
+                let request = Request {
+                    after,
+                    epoch: epoch.map(Into::into),
+                    event_types: event_types
+                        .map(|types| types.into_iter().map(Into::into).collect()),
+                    on_truncated: if fail_if_truncated {
+                        OnTruncated::Fail
+                    } else {
+                        OnTruncated::Earliest
+                    },
+                    position,
+                };
+                self.with_job(&job, |key| self.subscribe(key, request));
+            }
+            Command::Unsubscribe { job } => self.with_job(&job, |key| self.unsubscribe(&key)),
+            Command::Replay { job, after } => {
+                self.with_job(&job, |key| self.replay(&key, after));
+            }
+        }
+    }
+
+    fn with_job(&self, name: &JobName, act: impl FnOnce(JobKey)) {
+        match name.resolve(&self.profile.kind) {
+            Ok(key) => act(key),
+            Err(refusal) => self.refuse(&refusal, name.echo()),
+        }
+    }
+
+    fn refuse(&self, refusal: &Refusal, job: Option<&str>) {
+        self.state.borrow_mut().socket.push(optimization::refusal(refusal, job));
+    }
+
+    fn naming(&self, job: &JobKey) -> Naming {
+        Naming::on_route(job, &self.profile.kind)
+    }
+
+    fn refuse_job(&self, job: &JobKey, code: Code, sentence: &str) {
+        let frame = optimization::error(job, self.naming(job), code, sentence, &[], None);
+        self.state.borrow_mut().socket.push(frame);
+    }
+
+    fn subscribe(self: &Rc<Self>, job: JobKey, request: Request) {
+        // A subscription to the same job moves: nothing of the old one may follow.
+        self.forget(&job);
+        if self.state.borrow().subscriptions.len() >= self.worker.settings.max_subscriptions {
+            return self.refuse_job(&job, Code::Limit, "Too many subscriptions on a connection");
+        }
+        let naming = self.naming(&job);
+        let grace = self.worker.settings.timing.job_grace;
+        let machine = Subscription::new(job.clone(), request, grace, Instant::now());
+        let watch = Rc::new(Watch {
+            session: Rc::downgrade(self),
+            job: job.clone(),
+            naming,
+            variant: variant_of(naming),
+            machine: RefCell::new(machine),
+            place: Cell::new(0),
+            turn: Cell::new(Turn::Waiting),
+            until: Cell::new(None),
+        });
+        self.state.borrow_mut().subscriptions.insert(job, Rc::clone(&watch));
+        self.worker.watch(&watch);
+        self.queue(&watch);
+    }
+
+    fn unsubscribe(self: &Rc<Self>, job: &JobKey) {
+        // Who is not subscribed is told the same: the outcome is what was asked for.
+        self.forget(job);
+        let frame = optimization::unsubscribed(job, self.naming(job));
+        self.state.borrow_mut().socket.push(frame);
+    }
+
+    fn replay(self: &Rc<Self>, job: &JobKey, after: u64) {
+        let watch = self.state.borrow().subscriptions.get(job).cloned();
+        let Some(watch) = watch else {
+            return self.refuse_job(job, Code::NotSubscribed, "Not subscribed to job");
+        };
+        if watch.machine.borrow().is_following() {
+            watch.lose(Some(self.worker.cursor.get()));
+        }
+        let granted = watch.machine.borrow_mut().replay(after);
+        if granted.is_err() {
+            self.refuse_job(job, Code::Limit, "A replay of this job is already under way");
+        }
+        self.queue(&watch);
+    }
+
+    /// Ends a subscription: nothing of it is sent any more.
+    pub(super) fn forget(&self, job: &JobKey) {
+        let watch = self.state.borrow_mut().subscriptions.remove(job);
+        if let Some(watch) = watch {
+            watch.turn.set(Turn::Over);
+            self.worker.unwatch(&watch);
+        }
+    }
+}

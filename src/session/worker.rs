@@ -1,0 +1,195 @@
+//! A worker: one thread's share of the connections, and who watches which job among them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use foldhash::HashMap;
+use tokio::sync::{Notify, watch};
+
+use super::connection::{Profile, Session};
+use super::delivery::Watch;
+use super::distribution::Watchers;
+use super::metrics::SessionMetrics;
+use super::socket::Socket;
+use super::wheel::{TICK, Wheel};
+use crate::config::Timing;
+use crate::drain::Drain;
+use crate::event::JobKey;
+use crate::journal::History;
+use crate::window::Window;
+
+/// Bytes that may wait for sockets that take nothing, in the whole process, before replay
+/// messages are made smaller.
+const BLOCKED_BUDGET: usize = 64 * 1024 * 1024;
+/// Least and most that a subscription may hand to its socket at once.
+const TURN: (usize, usize) = (16 * 1024, 256 * 1024);
+
+/// What all workers of a process share.
+#[derive(Clone)]
+pub struct WorkerSettings {
+    /// The newest events.
+    pub window: Window,
+    /// Older ones.
+    pub history: Arc<dyn History>,
+    /// Time-outs.
+    pub timing: Timing,
+    /// Subscriptions of one connection.
+    pub max_subscriptions: usize,
+    /// What is counted.
+    pub metrics: SessionMetrics,
+    /// Whether the process is stopping.
+    pub drain: watch::Receiver<Drain>,
+    /// Bytes that wait for sockets that take nothing, in all workers.
+    pub blocked: Arc<AtomicUsize>,
+}
+
+/// See the module's text.
+pub struct Worker {
+    pub(super) settings: WorkerSettings,
+    pub(super) changed: Arc<Notify>,
+    pub(super) sessions: RefCell<HashMap<u64, Rc<Session>>>,
+    pub(super) watchers: RefCell<HashMap<JobKey, Rc<Watchers>>>,
+    /// Everything up to here was offered to the watchers.
+    pub(super) cursor: Cell<u64>,
+    pub(super) generation: Cell<u64>,
+    wheel: RefCell<Wheel<u64>>,
+    now: Cell<Instant>,
+    next_id: Cell<u64>,
+}
+
+impl Worker {
+    /// A worker without connections. It must be made on the thread that runs it.
+    pub fn new(settings: WorkerSettings) -> Rc<Self> {
+        let now = Instant::now();
+        Rc::new(Self {
+            changed: settings.window.listen(),
+            settings,
+            sessions: RefCell::default(),
+            watchers: RefCell::default(),
+            cursor: Cell::new(0),
+            generation: Cell::new(0),
+            wheel: RefCell::new(Wheel::new(now)),
+            now: Cell::new(now),
+            next_id: Cell::new(0),
+        })
+    }
+
+    /// Takes a connection, and serves it to its end.
+    pub async fn serve(self: Rc<Self>, socket: Socket, profile: Profile) {
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        let session = Session::new(Rc::clone(&self), id, socket, profile);
+        self.sessions.borrow_mut().insert(id, Rc::clone(&session));
+        // Leaves the worker whatever happens, a panic included.
+        let departure = Departure { worker: Rc::clone(&self), id };
+        session.run().await;
+        drop(departure);
+    }
+
+    /// Runs what is not a connection's own: distribution, timers, drain. Never returns.
+    pub async fn run(self: Rc<Self>) {
+        tokio::task::spawn_local(Rc::clone(&self).run_timers());
+        tokio::task::spawn_local(Rc::clone(&self).run_drain());
+        self.run_distribution().await;
+    }
+
+    /// Connections of this worker.
+    pub fn connections(&self) -> usize {
+        self.sessions.borrow().len()
+    }
+
+    /// The time, at most one tick old.
+    pub(super) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// How much one subscription may hand to its socket now: less when many sockets are
+    /// blocked, so that what waits for them stays bounded.
+    pub(super) fn turn(&self) -> usize {
+        let blocked = self.settings.blocked.load(Ordering::Relaxed);
+        (BLOCKED_BUDGET.saturating_sub(blocked) / 64).clamp(TURN.0, TURN.1)
+    }
+
+    /// Looks at a session again at this time, or up to a turn of the wheel before it.
+    pub(super) fn arm(&self, session: &Session, at: Instant) {
+        let mut wheel = self.wheel.borrow_mut();
+        let tick = wheel.tick_for(at);
+        if tick < session.armed.get() {
+            session.armed.set(tick);
+            wheel.insert(tick, session.id);
+        }
+    }
+
+    pub(super) fn watch(&self, watch: &Rc<Watch>) {
+        let mut watchers = self.watchers.borrow_mut();
+        let of_job = watchers.entry(watch.job.clone()).or_default();
+        Rc::make_mut(of_job).add(Rc::clone(watch));
+        self.settings.metrics.subscriptions.inc();
+    }
+
+    pub(super) fn unwatch(&self, watch: &Rc<Watch>) {
+        let mut watchers = self.watchers.borrow_mut();
+        let Some(of_job) = watchers.get_mut(&watch.job) else { return };
+        if Rc::make_mut(of_job).remove(watch) {
+            self.settings.metrics.subscriptions.dec();
+        }
+        if of_job.is_empty() {
+            watchers.remove(&watch.job);
+        }
+    }
+
+    async fn run_timers(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            self.now.set(Instant::now());
+            let mut due = Vec::new();
+            self.wheel.borrow_mut().advance(self.now(), |tick, id| due.push((tick, id)));
+            for (tick, id) in due {
+                let session = self.sessions.borrow().get(&id).cloned();
+                // An earlier look at the session has taken this one's place otherwise.
+                if let Some(session) = session
+                    && session.armed.get() == tick
+                {
+                    session.armed.set(u64::MAX);
+                    session.on_time();
+                }
+            }
+        }
+    }
+
+    /// Spreads the closing of the connections over the drain time.
+    async fn run_drain(self: Rc<Self>) {
+        let mut drain = self.settings.drain.clone();
+        let Ok(spread) = drain
+            .wait_for(|drain| drain.spread().is_some())
+            .await
+            .map(|drain| drain.spread().unwrap_or(Duration::ZERO))
+        else {
+            return;
+        };
+        let sessions: Vec<Rc<Session>> = self.sessions.borrow().values().cloned().collect();
+        let now = Instant::now();
+        for session in sessions {
+            session.close_at(now + spread.mul_f64(fastrand::f64()));
+        }
+    }
+}
+
+struct Departure {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        let session = self.worker.sessions.borrow_mut().remove(&self.id);
+        if let Some(session) = session {
+            session.leave();
+        }
+    }
+}
