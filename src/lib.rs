@@ -7,3 +7,4 @@ pub mod cli;
 pub mod config;
 pub mod event;
 pub mod journal;
+pub mod telemetry;

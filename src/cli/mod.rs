@@ -1,1 +1,3 @@
 //! The command line: what a person types, and the exit codes it answers with.
+
+pub mod nats_server;

@@ -303,7 +303,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_text_that_is_no_address_is_a_mistake_in_the_setting() {
-        let settings = NatsSettings { url: Some("nats://".into()), ..NatsSettings::default() };
+        let settings =
+            NatsSettings { url: Some("nats://a:99999".into()), ..NatsSettings::default() };
         let error = connect(&config(settings), "test").await.expect_err("no address");
         assert!(matches!(error, ConnectError::Address { .. }), "{error:?}");
     }
