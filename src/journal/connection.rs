@@ -108,9 +108,10 @@ fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, ConnectError> {
         .split(',')
         .map(str::trim)
         .map(|address| {
-            address
-                .parse()
-                .map_err(|source| ConnectError::Address { address: address.to_owned(), source })
+            address.parse().map_err(|source| ConnectError::Address {
+                address: without_passwords(address),
+                source,
+            })
         })
         .collect()
 }
