@@ -4,7 +4,7 @@
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# A debug build: one job and a few watchers do not need more, and it is ready in half the time.
+# A debug build: it is built sooner, and one job with a few watchers asks for no more.
 dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it
 	cargo run -- dev
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jobwire::cli::nats_server::{NatsServer, ServerConfig, StartError, StartOptions};
 use jobwire::config::{NatsConfig, NatsSettings};
 use jobwire::event::JobKey;
-use jobwire::journal::connection::{connect, jetstream};
+use jobwire::journal::connection::{ConnectError, connect, jetstream};
 use jobwire::journal::publish::{PublishError, Published, Publisher};
 use jobwire::journal::stream::{Applied, StreamDefinition, apply, verify};
 use serde_json::json;
@@ -147,6 +147,48 @@ async fn a_dropped_server_is_gone() {
     assert!(runs(pid));
     drop(local);
     assert!(!runs(pid));
+}
+
+/// A server that wants to know who we are, and the settings that reach it.
+async fn guarded(users: &str) -> (NatsServer, NatsSettings, TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = format!("jetstream {{}}\nauthorization {{ users: [ {users} ] }}");
+    let options = StartOptions {
+        config: ServerConfig::Text(config),
+        ..StartOptions::development(directory.path())
+    };
+    let server = NatsServer::start(options).await.expect("a server");
+    let settings = NatsSettings { url: Some(server.url()), ..NatsSettings::default() };
+    (server, settings, directory)
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_a_refusal_that_does_not_repeat_it() {
+    let (_server, settings, _directory) = guarded("{ user: me, password: right }").await;
+    for (password, welcome) in [("right", true), ("wrong", false)] {
+        let settings = NatsSettings {
+            user: Some("me".into()),
+            password: Some(password.into()),
+            ..settings.clone()
+        };
+        let outcome = connect(&settings.resolve().expect("a configuration"), "test").await;
+        assert_eq!(outcome.is_ok(), welcome, "{password}");
+        if let Err(error) = outcome {
+            assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
+            assert!(!error.to_string().contains("wrong"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_seed_file_with_a_line_break_lets_us_in() {
+    let pair = nkeys::KeyPair::new_user();
+    let (public, seed) = (pair.public_key(), pair.seed().expect("a seed"));
+    let (_server, settings, directory) = guarded(&format!("{{ nkey: {public} }}")).await;
+    let file = directory.path().join("seed");
+    std::fs::write(&file, format!("{seed}\n")).expect("written");
+    let settings = NatsSettings { nkey: Some(file), ..settings };
+    connect(&settings.resolve().expect("a configuration"), "test").await.expect("a connection");
 }
 
 #[tokio::test]
