@@ -1,3 +1,5 @@
 //! The `jobwire` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    jobwire::cli::run()
+}

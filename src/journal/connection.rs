@@ -108,9 +108,10 @@ fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, ConnectError> {
         .split(',')
         .map(str::trim)
         .map(|address| {
-            address
-                .parse()
-                .map_err(|source| ConnectError::Address { address: address.to_owned(), source })
+            address.parse().map_err(|source| ConnectError::Address {
+                address: without_passwords(address),
+                source,
+            })
         })
         .collect()
 }
@@ -303,7 +304,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_text_that_is_no_address_is_a_mistake_in_the_setting() {
-        let settings = NatsSettings { url: Some("nats://".into()), ..NatsSettings::default() };
+        let settings =
+            NatsSettings { url: Some("nats://a:99999".into()), ..NatsSettings::default() };
         let error = connect(&config(settings), "test").await.expect_err("no address");
         assert!(matches!(error, ConnectError::Address { .. }), "{error:?}");
     }

