@@ -1,9 +1,144 @@
-//! `jobwire serve`: runs the gateway.
+//! `jobwire serve`: builds the gateway from its configuration and runs it until it is told to
+//! stop.
 
-use crate::config::Config;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::signals::StopSignals;
+use crate::config::{Config, NatsConfig};
+use crate::drain::Drain;
+use crate::http::{self, Admin, Public, Readiness, Serving};
+use crate::journal::catch_up::CatchUp;
+use crate::journal::connection::connect_in_background;
+use crate::journal::requests::StreamApi;
+use crate::journal::tail::{Tail, TailStatus};
+use crate::metrics::Metrics;
+use crate::session::WorkerSettings;
+use crate::window::Window;
+
+/// How long connections that were closed last have to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Serves until the process is told to stop.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    println!("listening on {:?}", config.listen);
+    // The workers have threads of their own; this runtime is for the tail, catch-up, accepting
+    // and the admin port.
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?;
+    let tail_api = connect(&config.nats, "jobwire tail").await?;
+    let history_api = connect(&config.nats, "jobwire catch-up").await?;
+    let listeners = Listeners::bind(&config)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let window = Window::new(config.limits.window);
+    let (drain_sender, drain) = watch::channel(Drain::default());
+
+    let (tail, tail_status) =
+        Tail::new(tail_api, window.clone(), Arc::new(metrics.journal.clone()));
+    let history = CatchUp::new(
+        history_api,
+        tokio::runtime::Handle::current(),
+        config.limits.catch_up_slots,
+        config.limits.page_cache,
+        Arc::new(metrics.journal.clone()),
+    );
+    tokio::spawn(tail.run());
+    tokio::spawn(history.clone().run());
+
+    let public = Public {
+        window: window.clone(),
+        drain: drain.clone(),
+        connections: Arc::default(),
+        max_connections: config.limits.max_connections,
+    };
+    let settings = WorkerSettings {
+        window: window.clone(),
+        history: Arc::new(history),
+        timing: config.timing.clone(),
+        max_subscriptions: config.limits.max_subscriptions,
+        metrics: metrics.sessions.clone(),
+        drain: drain.clone(),
+        blocked: Arc::default(),
+    };
+    let serving = Arc::new(Serving::start(config.workers, &public, &settings)?);
+    let readiness = Readiness { tail: tail_status, drain };
+    listeners.serve(&serving, Admin { readiness: readiness.clone(), metrics, window });
+    tokio::spawn(tell_readiness(readiness.tail));
+
+    signals.next().await;
+    drain_connections(&drain_sender, config.timing.drain, &public.connections, &mut signals).await;
     Ok(())
+}
+
+async fn connect(config: &NatsConfig, name: &str) -> anyhow::Result<StreamApi> {
+    let client = connect_in_background(config, name).await?;
+    Ok(StreamApi::new(client, config))
+}
+
+/// The bound listeners, and what is said of them.
+struct Listeners {
+    public: Vec<TcpListener>,
+    admin: TcpListener,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> anyhow::Result<Self> {
+        let public = config
+            .listen
+            .iter()
+            .map(|address| http::bind("listen", *address, Some(config.limits.send_buffer)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let admin = http::bind("admin_listen", config.admin_listen, None)?;
+        // On standard output, so that whoever asked for port 0 learns which it became.
+        for listener in &public {
+            println!("listening on {}", listener.local_addr()?);
+        }
+        println!("admin on {}", admin.local_addr()?);
+        Ok(Self { public, admin })
+    }
+
+    fn serve(self, serving: &Arc<Serving>, admin: Admin) {
+        for listener in self.public {
+            tokio::spawn(Arc::clone(serving).accept(listener));
+        }
+        tokio::spawn(http::serve_admin(self.admin, Arc::new(admin)));
+    }
+}
+
+/// Says once that watchers are served.
+async fn tell_readiness(mut tail: watch::Receiver<TailStatus>) {
+    if tail.wait_for(TailStatus::is_ready).await.is_ok() {
+        tracing::info!("ready");
+    }
+}
+
+/// Closes the connections over the drain time; a second signal ends it at once.
+async fn drain_connections(
+    drain: &watch::Sender<Drain>,
+    spread: Duration,
+    connections: &AtomicUsize,
+    signals: &mut StopSignals,
+) {
+    tracing::info!(seconds = spread.as_secs_f64(), "stopping: closing the connections");
+    drain.send_replace(Drain::Draining(spread));
+    let all_gone = async {
+        while connections.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = all_gone => tracing::info!("every connection is closed"),
+        () = tokio::time::sleep(spread + LAST_WORDS) => tracing::info!("the drain time is over"),
+        () = signals.next() => tracing::info!("told twice: stopping now"),
+    }
 }

@@ -226,7 +226,7 @@ impl Session {
     }
 
     /// Begins the end: what is pending is still written, then the close frame, nothing more.
-    fn end(&self, ending: Ending) {
+    pub(super) fn end(&self, ending: Ending) {
         let mut state = self.state.borrow_mut();
         if state.ending.is_some() {
             return;

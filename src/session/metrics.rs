@@ -35,16 +35,8 @@ impl SessionMetrics {
     /// # Errors
     /// A family is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
+        let counter = |name: &str, help: &str| crate::metrics::counter(registry, name, help);
+        let gauge = |name: &str, help: &str| crate::metrics::gauge(registry, name, help);
         let closed = IntCounterVec::new(
             Opts::new("jobwire_connections_closed_total", "Connections that ended, by reason."),
             &["reason"],

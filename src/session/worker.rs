@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use super::connection::{Profile, Session};
 use super::delivery::Watch;
 use super::distribution::Watchers;
+use super::ending::Ending;
 use super::metrics::SessionMetrics;
 use super::socket::Socket;
 use super::wheel::{TICK, Wheel};
@@ -77,14 +78,18 @@ impl Worker {
         })
     }
 
-    /// Takes a connection, and serves it to its end.
-    pub async fn serve(self: Rc<Self>, socket: Socket, profile: Profile) {
+    /// Takes a connection, and serves it to its end. Where there is no place for it, that is
+    /// told by closing it: a browser cannot read the status of a refused upgrade.
+    pub async fn serve(self: Rc<Self>, socket: Socket, profile: Profile, has_place: bool) {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let session = Session::new(Rc::clone(&self), id, socket, profile);
         self.sessions.borrow_mut().insert(id, Rc::clone(&session));
         // Leaves the worker whatever happens, a panic included.
         let departure = Departure { worker: Rc::clone(&self), id };
+        if !has_place {
+            session.end(Ending::Overloaded);
+        }
         session.run().await;
         drop(departure);
     }

@@ -432,9 +432,7 @@ impl Subscription {
         loop {
             return match reader.need(view, &self.job) {
                 Need::Again => continue,
-                Need::Window { after } => {
-                    Step::ReadWindow { after, through: limit.min(view.head) }
-                }
+                Need::Window { after } => Step::ReadWindow { after, through: limit.min(view.head) },
                 Need::Ask(question) => Step::Ask(question),
                 Need::Nothing => self.step_caught_up(now, view),
             };

@@ -115,7 +115,8 @@ impl JobIndex {
     }
 
     fn open(&mut self, key: JobKey, first_seen: u64) -> u32 {
-        let slot = JobSlot { key: key.clone(), events: VecDeque::new(), first_seen, life_cycle: None };
+        let slot =
+            JobSlot { key: key.clone(), events: VecDeque::new(), first_seen, life_cycle: None };
         let number = match self.free.pop() {
             Some(number) => number,
             None => {

@@ -314,8 +314,7 @@ impl Ring {
     /// The jobs in the window, those that began last first, at most `limit`.
     pub fn summaries(&self, limit: usize) -> Vec<JobSummary> {
         let mut slots: Vec<&JobSlot> = self.jobs.iter().collect();
-        slots
-            .sort_unstable_by_key(|slot| std::cmp::Reverse(slot.events.back().map(|last| last.id)));
+        slots.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.first_seen));
         slots.into_iter().take(limit).filter_map(|slot| self.summary(slot)).collect()
     }
 

@@ -1,0 +1,69 @@
+//! The admin port: is the process alive, may it be sent watchers, what does it count.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use tokio::sync::watch;
+
+use super::answer::{Answer, HttpError, text, with_type};
+use crate::drain::Drain;
+use crate::journal::tail::TailStatus;
+use crate::metrics::Metrics;
+use crate::window::Window;
+
+/// What readiness depends on.
+#[derive(Clone)]
+pub struct Readiness {
+    /// How the tail is doing.
+    pub tail: watch::Receiver<TailStatus>,
+    /// Whether the process is stopping.
+    pub drain: watch::Receiver<Drain>,
+}
+
+impl Readiness {
+    fn answer(&self) -> Answer {
+        if self.drain.borrow().spread().is_some() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        }
+        let tail = self.tail.borrow();
+        let status = if tail.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        text(status, format!("{}\n", *tail))
+    }
+}
+
+/// What the admin port answers from.
+pub struct Admin {
+    /// Readiness.
+    pub readiness: Readiness,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// The window, whose size is a metric.
+    pub window: Window,
+}
+
+impl Admin {
+    /// Answers one request.
+    pub fn answer(&self, request: &Request<Incoming>) -> Answer {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return HttpError::MethodNotAllowed.into();
+        }
+        match request.uri().path() {
+            // Does not depend on NATS: an outage must not restart every pod.
+            "/livez" => text(StatusCode::OK, "alive\n"),
+            "/readyz" => self.readiness.answer(),
+            "/metrics" => self.metrics(),
+            _ => HttpError::NotFound.into(),
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        match self.metrics.text(&self.window) {
+            Ok(body) => with_type(StatusCode::OK, prometheus::TEXT_FORMAT, body.into()),
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be written");
+                HttpError::Internal.into()
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Answers: JSON, text, and the closed list of errors.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+
+/// An answer whose body is there as a whole.
+pub type Answer = Response<Full<Bytes>>;
+
+/// What can be wrong with a request; the sentence is all that a client learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpError {
+    /// No such resource.
+    NotFound,
+    /// The resource does not know this method.
+    MethodNotAllowed,
+    /// The resource is a WebSocket.
+    UpgradeRequired,
+    /// The upgrade breaks RFC 6455.
+    BadUpgrade,
+    /// The process is stopping.
+    Draining,
+    /// Something of ours.
+    Internal,
+}
+
+impl HttpError {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::BadUpgrade => StatusCode::BAD_REQUEST,
+            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::UpgradeRequired => "UPGRADE_REQUIRED",
+            Self::BadUpgrade => "BAD_UPGRADE",
+            Self::Draining => "DRAINING",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::NotFound => "There is nothing at this path",
+            Self::MethodNotAllowed => "This path is read with GET",
+            Self::UpgradeRequired => "This path is a WebSocket: ask for an upgrade",
+            Self::BadUpgrade => "The upgrade needs Sec-WebSocket-Key and Sec-WebSocket-Version: 13",
+            Self::Draining => "This gateway is stopping: connect again",
+            Self::Internal => "The gateway failed",
+        }
+    }
+}
+
+impl From<HttpError> for Answer {
+    fn from(error: HttpError) -> Self {
+        let body = serde_json::json!({ "error": error.sentence(), "code": error.code() });
+        let mut answer = json(error.status(), &body);
+        match error {
+            HttpError::UpgradeRequired => set(&mut answer, header::UPGRADE, "websocket"),
+            HttpError::MethodNotAllowed => set(&mut answer, header::ALLOW, "GET, HEAD"),
+            HttpError::Draining => set(&mut answer, header::RETRY_AFTER, "1"),
+            _ => {}
+        }
+        answer
+    }
+}
+
+/// A JSON answer that nobody caches.
+pub fn json(status: StatusCode, body: &impl serde::Serialize) -> Answer {
+    match serde_json::to_vec(body) {
+        Ok(body) => with_type(status, "application/json", body.into()),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", Bytes::new())
+        }
+    }
+}
+
+/// A text answer.
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    with_type(status, "text/plain; charset=utf-8", body.into())
+}
+
+/// An answer of a media type, not to be cached, not to be guessed at.
+pub fn with_type(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    set(&mut answer, header::CONTENT_TYPE, media_type);
+    set(&mut answer, header::CACHE_CONTROL, "no-cache");
+    set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    answer
+}
+
+/// Sets a header.
+pub fn set(answer: &mut Answer, name: header::HeaderName, value: &'static str) {
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
+}

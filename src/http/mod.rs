@@ -1,0 +1,16 @@
+//! HTTP: listeners, routes, the upgrade to WebSocket, the page, the admin port.
+//!
+//! Connections are accepted in one place and handed to the workers' threads, where they are
+//! served and, once upgraded, stay. Which path means what is decided in [`routes`] alone. What
+//! happens on an upgraded connection is `session`'s business.
+
+mod admin;
+mod answer;
+mod jobs;
+mod page;
+mod routes;
+mod server;
+mod upgrade;
+
+pub use admin::{Admin, Readiness};
+pub use server::{BindError, Public, Serving, bind, serve_admin};

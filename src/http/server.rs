@@ -1,0 +1,195 @@
+//! Listeners and the threads behind them.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use super::admin::Admin;
+use super::answer::Answer;
+use super::routes;
+use crate::drain::Drain;
+use crate::session::{Worker, WorkerSettings};
+use crate::window::Window;
+
+/// Connects that may wait to be accepted. With the usual 128, two hundred connects at once fell
+/// from 11,800 to 390 a second (measured).
+const BACKLOG: u32 = 4_096;
+/// Accepted connections that wait for a worker.
+const HANDOVER: usize = 4_096;
+/// Slow headers are cut after this; hyper has no time-out unless it is given a timer.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Bytes of headers; hyper's default of 408 KiB is far more than any client needs.
+const HEADER_BYTES: usize = 16 * 1024;
+/// Headers of a request.
+const HEADERS: usize = 100;
+
+/// A listener that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting}: cannot listen on {address}: {source}")]
+pub struct BindError {
+    setting: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Listens on an address.
+///
+/// # Errors
+/// [`BindError`], with the setting's name.
+pub fn bind(
+    setting: &'static str,
+    address: SocketAddr,
+    send_buffer: Option<u32>,
+) -> Result<TcpListener, BindError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        // The kernel's buffer is a queue too; accepted sockets inherit its size.
+        if let Some(bytes) = send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| BindError { setting, address, source })
+}
+
+/// What the public listener answers from.
+#[derive(Clone)]
+pub struct Public {
+    /// The newest events.
+    pub window: Window,
+    /// Whether the process is stopping.
+    pub drain: watch::Receiver<Drain>,
+    /// Upgraded connections of the process.
+    pub connections: Arc<AtomicUsize>,
+    /// How many of them it may have.
+    pub max_connections: usize,
+}
+
+/// The threads that serve connections.
+pub struct Serving {
+    workers: Vec<mpsc::Sender<std::net::TcpStream>>,
+}
+
+impl Serving {
+    /// Starts the workers' threads.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no runtime.
+    pub fn start(count: usize, public: &Public, settings: &WorkerSettings) -> io::Result<Self> {
+        let workers = (0..count)
+            .map(|number| {
+                let (sender, receiver) = mpsc::channel(HANDOVER);
+                let (public, settings) = (public.clone(), settings.clone());
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                    let worker = run_worker(public, settings, receiver);
+                    LocalSet::new().block_on(&runtime, worker);
+                })?;
+                Ok(sender)
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { workers })
+    }
+
+    /// Accepts connections and hands them to the workers in turn, for ever.
+    pub async fn accept(self: Arc<Self>, listener: TcpListener) {
+        let mut turn = 0usize;
+        loop {
+            let stream = accept(&listener).await;
+            turn = turn.wrapping_add(1);
+            let Some(worker) = self.workers.get(turn % self.workers.len().max(1)) else { return };
+            let handed = stream
+                .set_nodelay(true)
+                .and_then(|()| stream.into_std())
+                .map(|stream| worker.try_send(stream));
+            if !matches!(handed, Ok(Ok(()))) {
+                tracing::debug!("a connection was dropped before it was served");
+            }
+        }
+    }
+}
+
+/// Serves the admin port, for ever.
+pub async fn serve_admin(listener: TcpListener, admin: Arc<Admin>) {
+    loop {
+        let stream = accept(&listener).await;
+        let admin = Arc::clone(&admin);
+        let service = service_fn(move |request| {
+            let answer = admin.answer(&request);
+            std::future::ready(Ok::<Answer, Infallible>(answer))
+        });
+        let connection = protocol().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an admin connection broke");
+            }
+        });
+    }
+}
+
+/// The next connection, whatever it takes.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                // Out of file descriptors, mostly: it passes when connections end.
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn protocol() -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_buf_size(HEADER_BYTES)
+        .max_headers(HEADERS);
+    protocol
+}
+
+async fn run_worker(
+    public: Public,
+    settings: WorkerSettings,
+    mut connections: mpsc::Receiver<std::net::TcpStream>,
+) {
+    let worker = Worker::new(settings);
+    tokio::task::spawn_local(Rc::clone(&worker).run());
+    let public = Rc::new(public);
+    while let Some(stream) = connections.recv().await {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => {
+                let serving = serve_connection(Rc::clone(&public), Rc::clone(&worker), stream);
+                tokio::task::spawn_local(serving);
+            }
+            Err(error) => tracing::warn!(%error, "a connection cannot be served"),
+        }
+    }
+}
+
+async fn serve_connection(public: Rc<Public>, worker: Rc<Worker>, stream: TcpStream) {
+    let service = service_fn(move |request| {
+        let answer = routes::answer(&public, &worker, request);
+        std::future::ready(Ok::<Answer, Infallible>(answer))
+    });
+    let connection = protocol().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an HTTP connection broke");
+    }
+}
