@@ -27,7 +27,7 @@ const QUICK: Duration = Duration::from_secs(2);
 async fn two_thousand_watchers_of_one_job_share_one_consumer() {
     let deployment = Deployment::start().await;
     let publisher = &deployment.publisher;
-    publisher.publish_numbered("job", 0..1).await;
+    deployment.publish_history("job", 0..1, 0).await;
     let (subscribed, mut count) = watch::channel(0);
     let mut watchers = JoinSet::new();
     for _ in 0..WATCHERS {
@@ -54,6 +54,7 @@ async fn watchers_who_do_not_read_do_not_delay_one_who_does() {
     let jobs: Vec<String> = (0..IDLERS).map(|number| format!("idle-{number}")).collect();
     let events = (0..3 * IDLERS as u64).map(|at| (jobs[at as usize % IDLERS].clone(), at));
     publisher.publish_all(events.collect(), &"x".repeat(200 << 10)).await;
+    deployment.publish_other_jobs(0).await;
 
     let mut idle = Vec::new();
     for job in &jobs {
@@ -78,7 +79,7 @@ async fn many_watchers_of_one_old_job_get_its_history_and_leave_no_consumers() {
     let deployment = Deployment::with_arguments(&["--window", "4MiB"]).await;
     let publisher = &deployment.publisher;
     let history = ids(&publisher.publish_padded("job", 0..200, 5_000).await);
-    publisher.publish_other_jobs(8 << 20).await;
+    deployment.publish_other_jobs(8 << 20).await;
     let last = *history.last().unwrap();
 
     let mut watchers = JoinSet::new();

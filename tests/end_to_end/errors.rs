@@ -204,7 +204,7 @@ async fn more_subscriptions_than_a_connection_may_have_are_refused() {
     let deployment = Deployment::with_arguments(&["--max-subscriptions", "3"]).await;
     let mut client = client_with_a_subscription(&deployment).await;
     for job in ["a", "b", "c"] {
-        deployment.publisher.publish_numbered(job, 0..1).await;
+        deployment.publish_history(job, 0..1, 0).await;
     }
     client.subscribed("a", None).await;
     client.subscribed("b", None).await;
@@ -239,7 +239,7 @@ async fn more_connections_than_the_gateway_may_have_are_refused_as_overload() {
 
 /// A connection that is subscribed to a job that exists.
 async fn client_with_a_subscription(deployment: &Deployment) -> Client {
-    deployment.publisher.publish_numbered("steady", 0..1).await;
+    deployment.publish_history("steady", 0..1, 0).await;
     let mut client = deployment.client().await;
     client.subscribed("steady", None).await;
     client

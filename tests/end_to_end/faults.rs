@@ -96,7 +96,7 @@ async fn what_needs_nats_is_told_unavailable_while_nats_is_away() {
     let mut deployment = Deployment::with_arguments(&["--window", "4MiB"]).await;
     let old = ids(&deployment.publisher.publish_padded("old", 0..100, 5_000).await);
     deployment.publisher.publish_other_jobs(8 << 20).await;
-    let recent = ids(&deployment.publisher.publish_numbered("recent", 0..10).await);
+    let recent = deployment.publish_history("recent", 0..10, 0).await;
     let mut client = deployment.client().await;
     client.subscribed("recent", recent[9]).await;
 
@@ -123,7 +123,7 @@ async fn a_nats_server_that_stands_still_is_told_and_events_resume_when_it_goes_
     let publisher = &deployment.publisher;
     publisher.publish_padded("old", 0..100, 5_000).await;
     publisher.publish_other_jobs(8 << 20).await;
-    publisher.publish_numbered("recent", 0..10).await;
+    deployment.publish_history("recent", 0..10, 0).await;
     let mut client = deployment.client().await;
     client.subscribed("recent", None).await;
 
@@ -168,7 +168,7 @@ async fn a_stream_that_was_deleted_and_created_again_is_told_and_followed() {
 async fn a_peer_that_no_longer_answers_pings_is_let_go_with_4002() {
     let arguments = ["--ping-interval", "1s", "--pong-timeout", "1s"];
     let deployment = Deployment::with_arguments(&arguments).await;
-    deployment.publisher.publish_numbered("job", 0..1).await;
+    deployment.publish_history("job", 0..1, 0).await;
     let proxy = CutProxy::start(deployment.gateway.address).await;
     let mut client = Client::connect(proxy.address).await;
     client.subscribed("job", None).await;
@@ -181,7 +181,7 @@ async fn a_peer_that_no_longer_answers_pings_is_let_go_with_4002() {
 async fn a_peer_that_answers_pings_stays() {
     let arguments = ["--ping-interval", "1s", "--pong-timeout", "1s"];
     let deployment = Deployment::with_arguments(&arguments).await;
-    deployment.publisher.publish_numbered("job", 0..1).await;
+    deployment.publish_history("job", 0..1, 0).await;
     let mut client = deployment.client().await;
     client.subscribed("job", None).await;
 

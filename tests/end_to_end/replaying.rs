@@ -32,7 +32,7 @@ async fn every_cursor_of_a_job_in_memory_brings_exactly_what_follows_it() {
 async fn every_cursor_of_a_job_older_than_the_window_brings_exactly_what_follows_it() {
     let deployment = Deployment::with_arguments(&SMALL_WINDOW).await;
     let history = deployment.publisher.publish_numbered("job", 0..1_000).await;
-    deployment.publisher.publish_other_jobs(22 << 20).await;
+    deployment.publish_other_jobs(22 << 20).await;
     every_cursor_brings_exactly_what_follows_it(&deployment, history).await;
 }
 
@@ -45,6 +45,7 @@ async fn a_history_of_many_pages_is_complete_when_it_is_older_than_the_window() 
         published.extend(publisher.publish_padded("job", first..first + 100, 3_000).await);
         publisher.publish_other_jobs(1 << 20).await;
     }
+    deployment.publish_other_jobs(8 << 20).await;
 
     let mut client = deployment.client().await;
     let last = published.last().unwrap().id;
@@ -67,7 +68,7 @@ async fn a_slow_reader_of_a_long_history_from_the_stream_is_answered_in_between(
 async fn a_long_history_does_not_hold_up_live_events_of_the_same_connection() {
     let deployment = Deployment::with_arguments(&SMALL_WINDOW).await;
     deployment.publisher.publish_padded("long", 0..2_000, 20_000).await;
-    deployment.publisher.publish_numbered("live", 0..1).await;
+    deployment.publish_history("live", 0..1, 0).await;
     let mut client = Client::connect_with_a_small_buffer(deployment.gateway.address).await;
     client.subscribed("live", None).await;
     client.subscribe("long", 0).await;
@@ -84,7 +85,7 @@ async fn a_long_history_does_not_hold_up_live_events_of_the_same_connection() {
 #[tokio::test]
 async fn a_replay_request_brings_history_again_before_the_next_event() {
     let deployment = Deployment::start().await;
-    let history = ids(&deployment.publisher.publish_padded("job", 0..200, 5_000).await);
+    let history = deployment.publish_history("job", 0..200, 5_000).await;
     let last = *history.last().unwrap();
     let mut client = deployment.client().await;
     client.subscribed("job", None).await;
@@ -104,7 +105,7 @@ async fn a_replay_request_brings_history_again_before_the_next_event() {
 #[tokio::test]
 async fn a_replay_request_with_nothing_to_bring_is_answered_by_an_empty_batch() {
     let deployment = Deployment::start().await;
-    let last = *ids(&deployment.publisher.publish_numbered("job", 0..20).await).last().unwrap();
+    let last = *deployment.publish_history("job", 0..20, 0).await.last().unwrap();
     let mut client = deployment.client().await;
     client.subscribed("job", None).await;
 
@@ -117,7 +118,7 @@ async fn a_replay_request_with_nothing_to_bring_is_answered_by_an_empty_batch() 
 #[tokio::test]
 async fn replay_requests_among_live_events_neither_lose_nor_repeat_any() {
     let deployment = Deployment::start().await;
-    let first = deployment.publisher.publish_numbered("job", 0..500).await;
+    let first = deployment.publish_history("job", 0..500, 0).await;
     let mut client = deployment.client().await;
     let subscribed = client.subscribed("job", None).await;
     let steady = SteadyPublisher::start(&deployment.publisher, "job", 500, 200);
@@ -125,11 +126,11 @@ async fn replay_requests_among_live_events_neither_lose_nor_repeat_any() {
     let mut live = LiveAndReplayed::open(&subscribed);
     for round in 0..20 {
         live.read_live(&mut client, 10).await;
-        client.send(&replay_request("job", Some(first[round * 20].id))).await;
-        live.read_replay(&mut client, first[round * 20].id).await;
+        client.send(&replay_request("job", Some(first[round * 20]))).await;
+        live.read_replay(&mut client, first[round * 20]).await;
     }
     live.read_live(&mut client, 10).await;
-    let mut published = ids(&first);
+    let mut published = first;
     published.extend(ids(&steady.finish().await));
     live.assert_complete(&published);
 }
@@ -138,7 +139,7 @@ async fn replay_requests_among_live_events_neither_lose_nor_repeat_any() {
 async fn a_replay_request_for_a_job_that_is_not_watched_is_refused() {
     let deployment = Deployment::start().await;
     deployment.publisher.publish_numbered("job", 0..5).await;
-    deployment.publisher.publish_numbered("other", 0..5).await;
+    deployment.publish_history("other", 0..5, 0).await;
     let mut client = deployment.client().await;
     client.subscribed("other", None).await;
 
@@ -201,7 +202,7 @@ async fn try_cursors(
 async fn a_slow_reader_of_a_long_history_is_answered_in_between(arguments: &[&str]) {
     let deployment =
         Deployment::with_arguments(&[arguments, &["--stuck-timeout", "2s"]].concat()).await;
-    deployment.publisher.publish_padded("job", 0..3_000, 20_000).await;
+    deployment.publish_history("job", 0..3_000, 20_000).await;
     let mut client = Client::connect_with_a_small_buffer(deployment.gateway.address).await;
     client.subscribed("job", 0).await;
     for _ in 0..60 {

@@ -8,13 +8,13 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::harness::client::{Client, events_in, id_of, shortened, subscribe_request};
 use crate::harness::deployment::Deployment;
-use crate::harness::publisher::{Publisher, ids, subject};
+use crate::harness::publisher::{ids, subject};
 use crate::harness::transcript::Transcript;
 
 #[tokio::test]
 async fn a_subscriber_from_zero_gets_history_in_batches_and_then_each_event() {
     let deployment = Deployment::start().await;
-    let mut expected = ids(&deployment.publisher.publish_padded("job", 0..300, 5_000).await);
+    let mut expected = deployment.publish_history("job", 0..300, 5_000).await;
     let mut client = deployment.client().await;
 
     let mut transcript = client.collect_until("job", 0, *expected.last().unwrap()).await;
@@ -42,7 +42,7 @@ async fn an_event_larger_than_a_batch_comes_in_a_batch_of_its_own() {
 #[tokio::test]
 async fn a_subscriber_without_a_cursor_gets_only_what_happens_from_now_on() {
     let deployment = Deployment::start().await;
-    let before = ids(&deployment.publisher.publish_numbered("job", 0..50).await);
+    let before = deployment.publish_history("job", 0..50, 0).await;
     let mut absent = deployment.client().await;
     let mut null = deployment.client().await;
     let null_request = json!({ "type": "subscribe", "jobId": "job", "afterEventId": null });
@@ -63,7 +63,7 @@ async fn a_subscriber_without_a_cursor_gets_only_what_happens_from_now_on() {
 #[tokio::test]
 async fn a_subscriber_who_missed_nothing_gets_no_batch() {
     let deployment = Deployment::start().await;
-    let before = ids(&deployment.publisher.publish_numbered("job", 0..50).await);
+    let before = deployment.publish_history("job", 0..50, 0).await;
     let mut client = deployment.client().await;
 
     client.subscribed("job", *before.last().unwrap()).await;
@@ -77,7 +77,7 @@ async fn subscribed_tells_the_job_its_first_and_last_event_and_the_epoch() {
     let deployment = Deployment::start().await;
     deployment.publisher.publish_numbered("another", 0..7).await;
     let events = ids(&deployment.publisher.publish_numbered("job", 0..20).await);
-    deployment.publisher.publish_numbered("another", 7..10).await;
+    deployment.publish_history("another", 7..10, 0).await;
 
     let subscribed = deployment.client().await.subscribed("job", 0).await;
     assert_eq!(subscribed["jobId"], "job");
@@ -149,7 +149,7 @@ async fn one_connection_follows_many_jobs() {
     let jobs: Vec<String> = (0..50).map(|number| format!("job-{number}")).collect();
     let mut client = deployment.client().await;
     for job in &jobs {
-        deployment.publisher.publish_numbered(job, 0..1).await;
+        deployment.publish_history(job, 0..1, 0).await;
         client.subscribed(job, None).await;
     }
 
@@ -192,7 +192,7 @@ async fn a_job_of_another_kind_is_watched_by_naming_its_kind() {
 #[tokio::test]
 async fn nothing_follows_unsubscribed() {
     let deployment = Deployment::start().await;
-    deployment.publisher.publish_numbered("job", 0..10).await;
+    deployment.publish_history("job", 0..10, 0).await;
     let mut leaving = deployment.client().await;
     let mut staying = deployment.client().await;
     leaving.subscribed("job", None).await;
@@ -210,7 +210,7 @@ async fn nothing_follows_unsubscribed() {
 #[tokio::test]
 async fn unsubscribing_in_the_middle_of_history_ends_it() {
     let deployment = Deployment::start().await;
-    deployment.publisher.publish_padded("job", 0..1_000, 10_000).await;
+    deployment.publish_history("job", 0..1_000, 10_000).await;
     let mut client = deployment.client().await;
     client.subscribed("job", 0).await;
     client.expect("replay").await;
@@ -224,7 +224,7 @@ async fn unsubscribing_in_the_middle_of_history_ends_it() {
 #[tokio::test]
 async fn subscribing_again_moves_the_subscription_and_leaves_nothing_of_the_old_one() {
     let deployment = Deployment::start().await;
-    let events = ids(&deployment.publisher.publish_padded("job", 0..1_000, 10_000).await);
+    let events = deployment.publish_history("job", 0..1_000, 10_000).await;
     let (middle, last) = (events[900], *events.last().unwrap());
     let mut client = deployment.client().await;
     client.subscribed("job", 0).await;
@@ -244,7 +244,7 @@ async fn subscribing_again_moves_the_subscription_and_leaves_nothing_of_the_old_
 #[tokio::test]
 async fn a_filter_lets_only_its_event_types_through() {
     let deployment = Deployment::start().await;
-    let wanted = publish_types(&deployment.publisher, "score").await;
+    let wanted = publish_types(&deployment, "score").await;
     let mut client = deployment.client().await;
     let mut request = subscribe_request("job", Some(0));
     request["eventTypes"] = json!(["score"]);
@@ -254,7 +254,7 @@ async fn a_filter_lets_only_its_event_types_through() {
     client.follow(&mut transcript, |transcript| transcript.events.len() == wanted.len()).await;
     assert_eq!(transcript.ids(), wanted);
 
-    let wanted = publish_types(&deployment.publisher, "score").await;
+    let wanted = publish_types(&deployment, "score").await;
     client.follow(&mut transcript, |transcript| transcript.live == wanted.len()).await;
     assert_eq!(transcript.ids()[wanted.len()..], wanted);
     client.expect_nothing_but_a_pong().await;
@@ -263,15 +263,15 @@ async fn a_filter_lets_only_its_event_types_through() {
 #[tokio::test]
 async fn a_later_subscribe_changes_the_filter() {
     let deployment = Deployment::start().await;
-    let scores = publish_types(&deployment.publisher, "score").await;
+    let scores = publish_types(&deployment, "score").await;
     let mut client = deployment.client().await;
-    let mut request = subscribe_request("job", Some(*scores.last().unwrap()));
+    let mut request = subscribe_request("job", Some(scores[9] + 2));
     request["eventTypes"] = json!(["score"]);
     client.subscribed_with(&request).await;
 
     request["eventTypes"] = json!(["note"]);
     client.subscribed_with(&request).await;
-    let notes = publish_types(&deployment.publisher, "note").await;
+    let notes = publish_types(&deployment, "note").await;
     for id in notes {
         let event = client.expect("event").await["event"].take();
         assert_eq!((&event["eventType"], id_of(&event)), (&json!("note"), id));
@@ -282,7 +282,7 @@ async fn a_later_subscribe_changes_the_filter() {
 #[tokio::test]
 async fn a_position_comes_after_history_and_can_be_used_as_a_cursor() {
     let deployment = Deployment::start().await;
-    let events = ids(&deployment.publisher.publish_padded("job", 0..200, 5_000).await);
+    let events = deployment.publish_history("job", 0..200, 5_000).await;
     let last = *events.last().unwrap();
     let mut client = deployment.client().await;
     let mut request = subscribe_request("job", Some(0));
@@ -304,7 +304,7 @@ async fn a_position_comes_after_history_and_can_be_used_as_a_cursor() {
 #[tokio::test]
 async fn a_position_moves_on_over_what_a_filter_hides() {
     let deployment = Deployment::start().await;
-    let events = ids(&deployment.publisher.publish_numbered("job", 0..200).await);
+    let events = deployment.publish_history("job", 0..200, 0).await;
     let mut client = deployment.client().await;
     let mut request = subscribe_request("job", Some(0));
     request["position"] = true.into();
@@ -318,7 +318,7 @@ async fn a_position_moves_on_over_what_a_filter_hides() {
 #[tokio::test]
 async fn nobody_is_told_a_position_who_has_not_asked() {
     let deployment = Deployment::start().await;
-    let events = ids(&deployment.publisher.publish_numbered("job", 0..20).await);
+    let events = deployment.publish_history("job", 0..20, 0).await;
     let mut client = deployment.client().await;
     client.collect_until("job", 0, *events.last().unwrap()).await;
     client.expect_nothing_but_a_pong().await;
@@ -333,17 +333,20 @@ async fn a_ping_is_answered_without_any_subscription() {
     }
 }
 
-/// Publishes 30 events in three types in turn, and tells the ids of the one.
-async fn publish_types(publisher: &Publisher, wanted: &str) -> Vec<u64> {
+/// Publishes 30 events in three types in turn, and tells the ids of the one type
+/// once the gateway knows them all.
+async fn publish_types(deployment: &Deployment, wanted: &str) -> Vec<u64> {
     let mut ids = Vec::new();
+    let mut last = 0;
     for number in 0..30 {
         let event_type = ["score", "note", "progress"][number % 3];
         let payload = json!({ "data": { "number": number } }).to_string();
-        let id = publisher.publish_bytes(&subject("job", event_type), payload).await;
+        last = deployment.publisher.publish_bytes(&subject("job", event_type), payload).await;
         if event_type == wanted {
-            ids.push(id);
+            ids.push(last);
         }
     }
+    deployment.knows("job", last).await;
     ids
 }
 

@@ -173,6 +173,16 @@ impl Client {
         }
     }
 
+    /// The next message that is `subscribed` or an error: what answers a subscribe.
+    pub async fn next_answer(&mut self) -> Value {
+        loop {
+            let message = self.next_message().await;
+            if message["type"] == "subscribed" || message["type"] == "error" {
+                return message;
+            }
+        }
+    }
+
     /// Asserts that nothing else has come before the answer to a ping that is sent now.
     pub async fn expect_nothing_but_a_pong(&mut self) {
         self.send(&json!({ "type": "ping" })).await;

@@ -1,11 +1,14 @@
 //! What most tests start with: a server, a stream, and a gateway in front of it.
 
+use std::ops::Range;
+
 use async_nats::jetstream::stream;
 
 use super::client::Client;
+use super::eventually;
 use super::gateway::{Gateway, GatewayCommand};
 use super::nats::NatsServer;
-use super::publisher::{Publisher, job_stream};
+use super::publisher::{Publisher, ids, job_stream};
 
 /// A nats-server with the stream in it, and no gateway yet.
 pub struct Backend {
@@ -75,5 +78,29 @@ impl Deployment {
     /// A connected client.
     pub async fn client(&self) -> Client {
         Client::connect(self.gateway.address).await
+    }
+
+    /// Publishes numbered events of a job and waits until the gateway knows them.
+    pub async fn publish_history(&self, job: &str, numbers: Range<u64>, size: usize) -> Vec<u64> {
+        let published = ids(&self.publisher.publish_padded(job, numbers, size).await);
+        self.knows(job, *published.last().expect("an event")).await;
+        published
+    }
+
+    /// Publishes events of other jobs and waits until the gateway has had them all.
+    pub async fn publish_other_jobs(&self, bytes: usize) {
+        self.publisher.publish_other_jobs(bytes).await;
+        self.publish_history("after-the-others", 0..1, 0).await;
+    }
+
+    /// Waits until the gateway tells this event, or a newer one, as the job's last.
+    pub async fn knows(&self, job: &str, id: u64) {
+        let mut client = self.client().await;
+        eventually(&format!("the gateway knows event {id} of {job}"), async || {
+            client.subscribe(job, None).await;
+            let told = client.next_answer().await["lastEventId"].as_u64()?;
+            (told >= id).then_some(())
+        })
+        .await;
     }
 }
