@@ -1,0 +1,240 @@
+//! The gateway as a process: its command line, its two addresses, its log and its end.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use super::plain_http::{Response, get, request, try_exchange};
+use super::{eventually, within, within_time};
+
+/// How a gateway is started.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayCommand {
+    arguments: Vec<String>,
+    environment: HashMap<String, String>,
+}
+
+impl GatewayCommand {
+    /// `jobwire serve` with these arguments and no others.
+    pub fn bare(arguments: &[&str]) -> Self {
+        let arguments = ["serve"].iter().chain(arguments).map(ToString::to_string).collect();
+        Self { arguments, ..Self::default() }
+    }
+
+    /// `jobwire serve` on free ports, in front of the tests' stream.
+    pub fn in_front_of(nats_url: &str, arguments: &[&str]) -> Self {
+        let free = "127.0.0.1:0".parse().expect("an address");
+        Self::listening_at(free, nats_url, arguments)
+    }
+
+    /// `jobwire serve` on a given public address, in front of the tests' stream.
+    pub fn listening_at(listen: SocketAddr, nats_url: &str, arguments: &[&str]) -> Self {
+        let listen = listen.to_string();
+        let given = ["--listen", &listen, "--admin-listen", "127.0.0.1:0", "--nats-url", nats_url];
+        Self::bare(&[&given, ["--stream", super::publisher::STREAM].as_slice(), arguments].concat())
+    }
+
+    /// The same with an environment variable.
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Starts a gateway and waits until it listens, ready or not.
+    pub async fn launch(&self) -> Gateway {
+        let mut process = self.command().spawn().expect("the gateway's binary");
+        let log = Log::default();
+        let (announce, mut announced) = mpsc::unbounded_channel();
+        let stdout = process.stdout.take().expect("a captured standard output");
+        let stderr = process.stderr.take().expect("a captured standard error");
+        tokio::spawn(read_lines(stdout, log.clone(), Some(announce)));
+        tokio::spawn(read_lines(stderr, log.clone(), None));
+        let listening = addresses(&mut announced);
+        let Some((address, admin)) = within("the gateway listens", listening).await else {
+            panic!("the gateway ended before it listened:\n{}", log.text());
+        };
+        Gateway { command: self.clone(), process, address, admin, log }
+    }
+
+    /// Starts a gateway and waits until it is ready.
+    pub async fn start(&self) -> Gateway {
+        let gateway = self.launch().await;
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Runs a gateway that ends by itself.
+    pub async fn run(&self) -> Outcome {
+        let output = self.command().output();
+        let output = within("the gateway ends by itself", output).await.expect("the binary");
+        Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jobwire"));
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("JOBWIRE_") || text.starts_with("NATS_") {
+                command.env_remove(&name);
+            }
+        }
+        command.args(&self.arguments).envs(&self.environment).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// How a run went that ended by itself.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code, if no signal ended it.
+    pub code: Option<i32>,
+    /// What was printed.
+    pub stdout: String,
+    /// What was logged or complained about.
+    pub stderr: String,
+}
+
+/// A running gateway; it does not outlive the test.
+pub struct Gateway {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// Where its operator looks.
+    pub admin: SocketAddr,
+    command: GatewayCommand,
+    process: Child,
+    log: Log,
+}
+
+impl Gateway {
+    /// Waits until `/readyz` says yes.
+    pub async fn ready(&self) {
+        let ready = async || (self.readiness().await?.status == 200).then_some(());
+        eventually("the gateway is ready", ready).await;
+    }
+
+    /// What `/readyz` says, if anybody answers.
+    pub async fn readiness(&self) -> Option<Response> {
+        let request = request(self.admin, "/readyz", &[]);
+        let asking = try_exchange(self.admin, &request);
+        within("/readyz answers", asking).await.ok()
+    }
+
+    /// Asks for a path at the admin address.
+    pub async fn admin_get(&self, path: &str) -> Response {
+        get(self.admin, path).await
+    }
+
+    /// Asks for a path at the public address.
+    pub async fn public_get(&self, path: &str) -> Response {
+        get(self.address, path).await
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(pid.expect("a running gateway"), Signal::TERM).expect("a process of ours");
+    }
+
+    /// Ends it with SIGKILL and waits until it is gone.
+    pub async fn kill(&mut self) {
+        within("the gateway is killed", self.process.kill()).await.expect("a process of ours");
+    }
+
+    /// Kills it and starts another one at the same public address; ready or not.
+    pub async fn replace(&mut self) {
+        self.kill().await;
+        let mut successor = self.command.launch().await;
+        assert_eq!(self.address, successor.address, "restarts need a given address");
+        successor.log.continue_from(&self.log);
+        *self = successor;
+    }
+
+    /// Whether it is still at work.
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().expect("the state of a process of ours").is_none()
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self, limit: Duration) -> ExitStatus {
+        let exiting = self.process.wait();
+        within_time(limit, "the gateway ends", exiting).await.expect("a process of ours")
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- gateway at {} ---\n{}---", self.address, self.log.text());
+        }
+    }
+}
+
+/// What a gateway wrote, the newest lines of it.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    const LINES: usize = 400;
+
+    fn add(&self, line: String) {
+        let mut lines = self.0.lock().expect("a log");
+        if lines.len() == 2 * Self::LINES {
+            lines.drain(..Self::LINES);
+        }
+        lines.push(line);
+    }
+
+    fn continue_from(&mut self, before: &Self) {
+        let earlier = before.0.lock().expect("a log").clone();
+        self.0.lock().expect("a log").splice(..0, earlier);
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().expect("a log").iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+async fn read_lines(
+    source: impl AsyncRead + Unpin,
+    log: Log,
+    announce: Option<mpsc::UnboundedSender<String>>,
+) {
+    let mut lines = BufReader::new(source).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Some(announce) = &announce {
+            let _ = announce.send(line.clone());
+        }
+        log.add(line);
+    }
+}
+
+/// The public and the admin address, as the gateway prints them; `None` if it ends before.
+async fn addresses(
+    announced: &mut mpsc::UnboundedReceiver<String>,
+) -> Option<(SocketAddr, SocketAddr)> {
+    let (mut public, mut admin) = (None, None);
+    loop {
+        if let (Some(public), Some(admin)) = (public, admin) {
+            return Some((public, admin));
+        }
+        let line = announced.recv().await?;
+        if let Some(address) = line.strip_prefix("listening on ") {
+            public = Some(address.trim().parse().expect("an address after \"listening on\""));
+        }
+        if let Some(address) = line.strip_prefix("admin on ") {
+            admin = Some(address.trim().parse().expect("an address after \"admin on\""));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A nats-server of one's own: started, stopped, killed, frozen and brought back.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{eventually, free_address};
+
+/// A running nats-server with JetStream and its own storage.
+pub struct NatsServer {
+    process: Option<Child>,
+    address: SocketAddr,
+    storage: TempDir,
+}
+
+impl NatsServer {
+    /// Starts a server on a free port and waits until it answers.
+    pub async fn start() -> Self {
+        Self::start_at(free_address()).await
+    }
+
+    /// Starts a server at a given address and waits until it answers.
+    pub async fn start_at(address: SocketAddr) -> Self {
+        let storage = tempfile::tempdir().expect("a directory for the streams");
+        let mut server = Self { process: None, address, storage };
+        server.restart().await;
+        server
+    }
+
+    /// Where clients find it.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// Asks it to end and waits until it has.
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        self.reap();
+    }
+
+    /// Ends it without a warning.
+    pub fn kill(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.kill().expect("the server is ours to kill");
+        }
+        self.reap();
+    }
+
+    /// Starts it again, on the same port and with what it had stored.
+    pub async fn restart(&mut self) {
+        self.process = Some(spawn(self.address, &self.storage));
+        eventually("the nats-server answers", async || self.answers().await.then_some(())).await;
+    }
+
+    /// Lets it stand still: its sockets stay open and nothing answers.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// A connection of the test's own, which comes back quickly after a restart.
+    pub async fn connect(&self) -> async_nats::Client {
+        async_nats::ConnectOptions::new()
+            .reconnect_delay_callback(|_| Duration::from_millis(50))
+            .connect(self.url())
+            .await
+            .expect("a connection to the nats-server")
+    }
+
+    async fn answers(&self) -> bool {
+        let attempt = async_nats::ConnectOptions::new().max_reconnects(1).connect(self.url());
+        let Ok(client) = attempt.await else { return false };
+        async_nats::jetstream::new(client).query_account().await.is_ok()
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(process) = &self.process {
+            let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
+            kill_process(pid.expect("a process id"), signal).expect("a process of ours");
+        }
+    }
+
+    fn reap(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.wait().expect("the server's end");
+        }
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+fn spawn(address: SocketAddr, storage: &TempDir) -> Child {
+    Command::new(binary())
+        .args(["-js", "-a", &address.ip().to_string(), "-p", &address.port().to_string()])
+        .arg("-sd")
+        .arg(storage.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a nats-server in NATS_SERVER_BIN or in PATH")
+}
+
+fn binary() -> PathBuf {
+    std::env::var_os("NATS_SERVER_BIN").map_or_else(|| "nats-server".into(), PathBuf::from)
+}

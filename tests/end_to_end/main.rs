@@ -1,0 +1,23 @@
+//! What a person who watches a job, and a person who runs the gateway, can rely on.
+//!
+//! Every test here starts a nats-server and the gateway's own binary and talks to them over real
+//! sockets. The nats-server is taken from `NATS_SERVER_BIN`, or else from `PATH`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a broken expectation is how a test fails"
+)]
+
+mod harness;
+
+mod crowds;
+mod cursors;
+mod drain;
+mod errors;
+mod faults;
+mod http;
+mod provisioning;
+mod replaying;
+mod subscribing;
