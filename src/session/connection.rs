@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 
-use super::delivery::{Asking, Turn, Watch};
+use super::delivery::{Asking, Watch};
 use super::ending::Ending;
 use super::metrics::SessionMetrics;
 use super::socket::{Incoming, Socket};
@@ -287,6 +287,7 @@ impl Session {
         };
         for watch in due {
             watch.until.set(None);
+            self.stop_asking(&watch);
             self.queue(&watch);
         }
     }
@@ -336,10 +337,8 @@ impl Session {
 
     fn next_subscription(&self) -> Instant {
         let state = self.state.borrow();
-        let waiting =
-            state.subscriptions.values().filter(|watch| watch.turn.get() == Turn::Waiting);
         let far = self.worker.now() + self.worker.settings.timing.ping_interval;
-        waiting.filter_map(|watch| watch.until.get()).fold(far, Instant::min)
+        state.subscriptions.values().filter_map(|watch| watch.until.get()).fold(far, Instant::min)
     }
 
     /// Ends our side, and reads until the client has ended its own: closing a socket with

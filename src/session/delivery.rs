@@ -200,6 +200,7 @@ impl Session {
     /// One step of a subscription: the bytes it sent, or `None` if its turn is over.
     fn step(self: &Rc<Self>, watch: &Rc<Watch>, allowance: usize) -> Option<usize> {
         let now = Instant::now();
+        watch.until.set(None);
         if watch.machine.borrow().is_following() {
             watch.lose(Some(self.worker.cursor.get()));
         }
@@ -208,6 +209,11 @@ impl Session {
         match step {
             Step::Ask(question) => {
                 watch.turn.set(Turn::Asking);
+                let due = watch.machine.borrow().answer_due();
+                watch.until.set(due);
+                if let Some(due) = due {
+                    self.worker.arm(self, due);
+                }
                 self.ask(watch, &view.epoch, question);
                 None
             }
@@ -256,7 +262,7 @@ impl Session {
             (watch, answer, state.blocked)
         };
         self.ask_next();
-        if watch.turn.get() == Turn::Over {
+        if watch.turn.get() != Turn::Asking {
             return true;
         }
         // A page is never held for a socket that takes nothing: it is asked for again.
@@ -267,6 +273,20 @@ impl Session {
         watch.turn.set(Turn::Waiting);
         self.queue(&watch);
         true
+    }
+
+    /// Gives a question up whose answer would come too late.
+    pub(super) fn stop_asking(&self, watch: &Rc<Watch>) {
+        if watch.turn.get() != Turn::Asking {
+            return;
+        }
+        watch.turn.set(Turn::Waiting);
+        let mut state = self.state.borrow_mut();
+        if state.asking.as_ref().is_some_and(|asking| Rc::ptr_eq(&asking.watch, watch)) {
+            state.asking = None;
+            drop(state);
+            self.ask_next();
+        }
     }
 
     fn ask_next(&self) {

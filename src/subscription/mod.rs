@@ -213,6 +213,14 @@ impl Subscription {
         self.reader.position()
     }
 
+    /// When the client must have an answer to its subscribe; `None` if it has one.
+    pub fn answer_due(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Opening(opening) => Some(opening.answer_due()),
+            Phase::Running => None,
+        }
+    }
+
     /// Whether everything up to the window's head was dealt with, so that new events of the job
     /// may be offered as they come, without a [`Step`].
     pub fn is_following(&self) -> bool {

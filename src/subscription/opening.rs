@@ -74,6 +74,11 @@ impl Opening {
         }
     }
 
+    /// When the client must have an answer.
+    pub fn answer_due(&self) -> Instant {
+        self.started + ANSWER_WITHIN
+    }
+
     /// Takes an answer; `false` if it helped nothing and the question must be asked again.
     pub fn answered(&mut self, now: Instant, view: &View, answer: &Answer) -> bool {
         let asked = self.asked.take();
@@ -102,7 +107,7 @@ impl Opening {
         grace: Duration,
         not_before: Option<Instant>,
     ) -> Next {
-        if now >= self.started + ANSWER_WITHIN {
+        if now >= self.answer_due() {
             return Next::Refuse(Notice::Unavailable);
         }
         if view.generation == 0 || not_before.is_some_and(|at| now < at) {
@@ -121,7 +126,7 @@ impl Opening {
     }
 
     fn look_again(&self, now: Instant, not_before: Option<Instant>) -> Next {
-        let soon = not_before.unwrap_or(now + LOOK_EVERY).min(self.started + ANSWER_WITHIN);
+        let soon = not_before.unwrap_or(now + LOOK_EVERY).min(self.answer_due());
         Next::Wait(soon)
     }
 

@@ -425,8 +425,8 @@ impl Ring {
                 ..Segment::default()
             });
         }
-        let last = self.segments.len() - 1;
-        &mut self.segments[last]
+        #[expect(clippy::expect_used, reason = "one was pushed above if there was none")]
+        self.segments.back_mut().expect("a segment")
     }
 
     fn keep_to_budget(&mut self) {

@@ -127,7 +127,7 @@ async fn a_nats_server_that_stands_still_is_told_and_events_resume_when_it_goes_
     let mut client = deployment.client().await;
     client.subscribed("recent", None).await;
 
-    deployment.nats.freeze();
+    deployment.nats.freeze().await;
     client.subscribe("old", 0).await;
     let error = client.next_message_within(Duration::from_secs(12)).await;
     assert_eq!((&error["code"], &error["jobId"]), (&json!("UNAVAILABLE"), &json!("old")));

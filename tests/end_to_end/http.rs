@@ -32,7 +32,7 @@ async fn the_root_is_a_page() {
 }
 
 #[tokio::test]
-async fn jobs_are_listed_newest_first() {
+async fn jobs_are_listed_with_those_that_began_last_first() {
     let deployment = Deployment::start().await;
     let publisher = &deployment.publisher;
     let first = publisher.publish("done", "job_started", &json!({})).await;
@@ -49,9 +49,9 @@ async fn jobs_are_listed_newest_first() {
     let jobs = answer["jobs"].as_array().expect("a list of jobs");
     assert_eq!(jobs.len(), 3, "{answer}");
     assert_job(&jobs[0], ("optimization", "running"), (newest, newest), "job_started");
-    assert_job(&jobs[1], ("optimization", "done"), (first, last), "job_completed");
-    assert_job(&jobs[2], ("training", "7"), (middle, middle), "progress");
-    assert_ne!(jobs[0]["status"], jobs[1]["status"], "running and completed");
+    assert_job(&jobs[1], ("training", "7"), (middle, middle), "progress");
+    assert_job(&jobs[2], ("optimization", "done"), (first, last), "job_completed");
+    assert_eq!((&jobs[0]["status"], &jobs[2]["status"]), (&json!("running"), &json!("succeeded")));
 }
 
 #[tokio::test]

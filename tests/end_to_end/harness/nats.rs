@@ -1,8 +1,9 @@
 //! A nats-server of one's own: started, stopped, killed, frozen and brought back.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -56,9 +57,19 @@ impl NatsServer {
         eventually("the nats-server answers", async || self.answers().await.then_some(())).await;
     }
 
-    /// Lets it stand still: its sockets stay open and nothing answers.
-    pub fn freeze(&self) {
+    /// Lets it stand still, and waits until it does: its sockets stay open and nothing answers.
+    pub async fn freeze(&self) {
         self.signal(Signal::STOP);
+        eventually("the nats-server stands still", async || self.is_frozen().then_some(())).await;
+    }
+
+    fn is_frozen(&self) -> bool {
+        let process = self.process.as_ref().expect("a running server").id();
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("its threads");
+        threads.flatten().all(|thread| {
+            let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("State:\tT"))
+        })
     }
 
     /// Lets a frozen server go on.
@@ -113,9 +124,11 @@ fn spawn(address: SocketAddr, storage: &TempDir) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("a nats-server in NATS_SERVER_BIN or in PATH")
+        .expect("the nats-server starts")
 }
 
-fn binary() -> PathBuf {
-    std::env::var_os("NATS_SERVER_BIN").map_or_else(|| "nats-server".into(), PathBuf::from)
+/// Found or fetched once, as `jobwire dev` does it.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| jobwire::cli::nats_server::locate().expect("a nats-server"))
 }
