@@ -1,12 +1,16 @@
-//! Being told to stop: Ctrl-C and SIGTERM.
+//! Being told to stop: Ctrl-C, SIGTERM, and the end of the terminal.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals. From its making on they no longer end the process by themselves.
+/// SIGINT, SIGTERM and SIGHUP. From its making on they no longer end the process by themselves.
+///
+/// SIGHUP too, because the children of `dev` are in process groups of their own, which a
+/// terminal that is closed does not reach.
 #[derive(Debug)]
 pub(super) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl StopSignals {
@@ -18,14 +22,16 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for either. May be waited for again.
+    /// Waits for one of them. May be waited for again.
     pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }

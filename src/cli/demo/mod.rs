@@ -155,14 +155,14 @@ struct Demo {
 impl Demo {
     /// Runs the job; a failure is told to the watchers too, as far as NATS takes it.
     async fn run(&mut self) -> anyhow::Result<Ending> {
-        let outcome = self.run_until_ended().await.context("the demo job failed");
+        let outcome = self.run_until_ended().await;
         if let Err(error) = &outcome {
             self.progress.end();
             if let Err(untold) = self.report.failed(error).await {
                 tracing::warn!("the failure could not be told to the watchers: {untold}");
             }
         }
-        outcome
+        outcome.context("the demo job failed")
     }
 
     async fn run_until_ended(&mut self) -> Result<Ending, PublishError> {

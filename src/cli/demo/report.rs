@@ -90,9 +90,11 @@ impl Report {
     }
 
     /// Tries to tell why the job ends, for 5 s.
-    pub(super) async fn failed(&mut self, error: &anyhow::Error) -> Result<(), PublishError> {
+    pub(super) async fn failed(&mut self, error: &PublishError) -> Result<(), PublishError> {
         self.publisher = self.publisher.clone().with_patience(LAST_WORDS);
-        let causes: Vec<_> = error.chain().skip(1).map(ToString::to_string).collect();
+        let causes =
+            std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
         let mut data = json!({ "error": error.to_string(), "willRetry": false });
         if !causes.is_empty()
             && let Some(fields) = data.as_object_mut()

@@ -220,14 +220,15 @@ impl Demos {
     fn start(&self) -> io::Result<Child> {
         let suffix: String = std::iter::repeat_with(|| fastrand::char('a'..='z')).take(6).collect();
         let job = format!("berlin52-{suffix}");
-        println!("job      {job} of kind optimization, about {} s", self.seconds);
         let words = [
             "demo".to_owned(),
             "--quiet".to_owned(),
             format!("--job={job}"),
             format!("--seconds={}", self.seconds),
         ];
-        Child::start(&words, &self.nats)
+        let child = Child::start(&words, &self.nats)?;
+        println!("job      {job} of kind optimization, about {} s", self.seconds);
+        Ok(child)
     }
 
     async fn wait_for(&mut self, child: Child) {
