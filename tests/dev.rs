@@ -110,7 +110,6 @@ fn alive(processes: &[PathBuf]) -> Vec<&Path> {
 }
 
 #[tokio::test]
-#[ignore = "needs the gateway, which serve does not run yet"]
 async fn everything_starts_and_a_signal_ends_all_of_it() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut dev = Dev::start(&[]);
@@ -125,7 +124,6 @@ async fn everything_starts_and_a_signal_ends_all_of_it() {
 }
 
 #[tokio::test]
-#[ignore = "needs the gateway, which serve does not run yet"]
 async fn one_demo_follows_the_other() {
     let mut dev = Dev::start(&["--demo-seconds", "1"]);
     let first = dev.until("berlin52-").await;
@@ -134,7 +132,6 @@ async fn one_demo_follows_the_other() {
 }
 
 #[tokio::test]
-#[ignore = "needs the gateway, which serve does not run yet"]
 async fn a_gateway_that_ends_ends_everything() {
     let mut dev = Dev::start(&["--no-demo"]);
     dev.until("gateway").await;

@@ -20,8 +20,8 @@ use crate::window::View;
 use opening::Opening;
 use reader::{Need, Reader};
 
-/// How long a subscribe may go unanswered (PROTOCOLS section 1).
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long a subscribe may go unanswered: the contract's 10 s, and a second to spare on the way.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(9);
 /// How long the leader must stay below a cursor before the cursor is called invalid.
 pub const BELOW_CURSOR_FOR: Duration = Duration::from_secs(10);
 /// At most this often a moving position is told.
