@@ -211,7 +211,7 @@ async fn nothing_follows_unsubscribed() {
 async fn unsubscribing_in_the_middle_of_history_ends_it() {
     let deployment = Deployment::start().await;
     deployment.publish_history("job", 0..1_000, 10_000).await;
-    let mut client = deployment.client().await;
+    let mut client = Client::connect_with_a_small_buffer(deployment.gateway.address).await;
     client.subscribed("job", 0).await;
     client.expect("replay").await;
 

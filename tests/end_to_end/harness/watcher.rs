@@ -50,6 +50,7 @@ pub struct Record {
 pub struct Watcher {
     stop: watch::Sender<bool>,
     position: watch::Receiver<u64>,
+    connections: watch::Receiver<usize>,
     task: JoinHandle<Record>,
 }
 
@@ -58,8 +59,16 @@ impl Watcher {
     pub fn start(plan: WatchPlan) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (announce, position) = watch::channel(0);
-        let task = tokio::spawn(Watch::new(plan, announce).run(stopped));
-        Self { stop, position, task }
+        let (count, connections) = watch::channel(0);
+        let task = tokio::spawn(Watch::new(plan, announce, count).run(stopped));
+        Self { stop, position, connections, task }
+    }
+
+    /// Waits until it has been subscribed so many times.
+    pub async fn connected(&mut self, times: usize) {
+        let often = self.connections.wait_for(|connections| *connections >= times);
+        let connected = within_time(CATCHING_UP, "the watcher comes back", often).await;
+        connected.expect("the watcher is at work");
     }
 
     /// Waits until it has seen this event or a newer one.
@@ -79,16 +88,17 @@ impl Watcher {
 struct Watch {
     plan: WatchPlan,
     announce: watch::Sender<u64>,
+    count: watch::Sender<usize>,
     random: fastrand::Rng,
     last: u64,
     record: Record,
 }
 
 impl Watch {
-    fn new(plan: WatchPlan, announce: watch::Sender<u64>) -> Self {
+    fn new(plan: WatchPlan, announce: watch::Sender<u64>, count: watch::Sender<usize>) -> Self {
         let seed = plan.leaves_after.map_or(0, |(_, seed)| seed);
         let random = fastrand::Rng::with_seed(seed);
-        Self { plan, announce, random, last: 0, record: Record::default() }
+        Self { plan, announce, count, random, last: 0, record: Record::default() }
     }
 
     async fn run(mut self, mut stopped: watch::Receiver<bool>) -> Record {
@@ -125,7 +135,10 @@ impl Watch {
 
     fn take(&mut self, message: &Value) -> u64 {
         match message["type"].as_str() {
-            Some("subscribed") => self.record.connections += 1,
+            Some("subscribed") => {
+                self.record.connections += 1;
+                self.count.send_replace(self.record.connections);
+            }
             Some("event" | "replay") => {}
             _ => self.record.problems.push(message.to_string()),
         }
