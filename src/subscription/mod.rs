@@ -417,13 +417,6 @@ impl Subscription {
             self.replay =
                 Some(Replay { reader: Reader::new(after.min(through)), through, sent: false });
         }
-        if let Some(replay) = &self.replay
-            && replay.reader.position() >= replay.through
-        {
-            let empty = !replay.sent;
-            self.replay = None;
-            return Step::Tell(Notice::ReplayDone { empty });
-        }
         if let Some(until) = self.ask_again_at.take_if(|until| *until > now) {
             self.ask_again_at = Some(until);
             return Step::Wait(Some(until));
@@ -433,11 +426,14 @@ impl Subscription {
     }
 
     fn step_reading(&mut self, now: Instant, view: &View) -> Step {
-        let (reader, limit) = match &mut self.replay {
-            Some(replay) => (&mut replay.reader, replay.through),
-            None => (&mut self.reader, u64::MAX),
-        };
         loop {
+            if let Some(notice) = self.finish_replay() {
+                return Step::Tell(notice);
+            }
+            let (reader, limit) = match &mut self.replay {
+                Some(replay) => (&mut replay.reader, replay.through),
+                None => (&mut self.reader, u64::MAX),
+            };
             return match reader.need(view, &self.job) {
                 Need::Again => continue,
                 Need::Window { after } => Step::ReadWindow { after, through: limit.min(view.head) },
@@ -445,6 +441,11 @@ impl Subscription {
                 Need::Nothing => self.step_caught_up(now, view),
             };
         }
+    }
+
+    fn finish_replay(&mut self) -> Option<Notice> {
+        let replay = self.replay.take_if(|replay| replay.reader.position() >= replay.through)?;
+        Some(Notice::ReplayDone { empty: !replay.sent })
     }
 
     /// The position is at the head, or beyond it.

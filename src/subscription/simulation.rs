@@ -552,7 +552,13 @@ fn run(seed: u64, start: Instant) -> String {
         run.client.trace
     );
     let missing = run.missing_through(run.model.last);
-    assert!(missing.is_empty(), "missing {missing:?} of {:?}", run.client.ids);
+    assert!(
+        missing.is_empty(),
+        "missing {missing:?}: {} {:?} first {}",
+        run.client.trace,
+        run.client.gaps,
+        run.model.first
+    );
     let lost = run.silently_lost();
     assert!(lost.is_empty(), "silently lost {lost:?}: {}", run.client.trace);
     run.client.trace
