@@ -101,7 +101,7 @@ class Job {
     if (Array.isArray(places) && places.length > 1 && places.every(isPlace)) this.places = places;
   }
 
-  takeResult({ iteration, eventType }, { score, finalScore, length, best, tour }) {
+  takeResult({ iteration, eventType }, { score, finalScore, length, best, bestLength, tour }) {
     if (isNumber(score)) {
       this.score = score;
       this.series.add(isNumber(iteration) ? iteration : (this.series.xs.at(-1) ?? 0) + 1, score);
@@ -109,7 +109,7 @@ class Job {
     // `best` is a length where lengths are reported, else a score; it knows of what a cut history does not show.
     const bestIsLength = isNumber(length) && best > 1;
     this.bestScore = Math.max(this.bestScore, ...[score, finalScore, bestIsLength ? null : best].filter(isNumber));
-    this.bestLength = Math.min(this.bestLength, ...[length, bestIsLength ? best : null].filter(isNumber));
+    this.bestLength = Math.min(this.bestLength, ...[length, bestLength, bestIsLength ? best : null].filter(isNumber));
     if (!Array.isArray(tour) || tour.length < 2) return; // none told: the last one stays
     const source = eventType === "job_completed" ? "result" : isNumber(iteration) && `iteration ${whole(iteration)}`;
     this.tour = { order: tour, text: [source, isNumber(length) && `length ${whole(length)}`].filter(Boolean).join(" · ") };
