@@ -6,6 +6,8 @@
 
 pub mod frame;
 pub mod optimization;
+mod progress;
 mod timestamp;
 
+pub use progress::{Progress, Standing};
 pub use timestamp::iso8601;
