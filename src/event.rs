@@ -1,8 +1,8 @@
-//! What is stored: jobs, events, and their names on the wire of NATS.
+//! What is stored: jobs, events, and their names.
 //!
-//! One JetStream message is one event. Its subject says whose it is and what happened, its
-//! sequence in the stream is its id. Nothing here does I/O, and nothing here looks at JSON but
-//! [`StoredBody`], which does it only when somebody watches.
+//! One JetStream message is one event; its sequence in the stream is its id. How a subject names
+//! a job is [`crate::subject`]'s business. Nothing here does I/O, and nothing here looks at JSON
+//! but [`StoredBody`], which does it only when somebody watches.
 
 use std::fmt;
 use std::sync::Arc;
@@ -109,51 +109,6 @@ impl fmt::Debug for JobKey {
 impl fmt::Display for JobKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
-    }
-}
-
-/// First token of every subject of ours.
-pub const SUBJECT_ROOT: &str = "jobs";
-
-/// The subject an event of this job is published on.
-pub fn event_subject(job: &JobKey, event_type: &str) -> String {
-    format!("{SUBJECT_ROOT}.{}.{event_type}", job.as_str())
-}
-
-/// The filter that matches every event of a job.
-pub fn job_filter(job: &JobKey) -> String {
-    format!("{SUBJECT_ROOT}.{}.>", job.as_str())
-}
-
-/// A subject taken apart: `kind.id` and the event type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SubjectParts<'a> {
-    /// `kind.id`.
-    pub job: &'a str,
-    /// Bytes of the kind in `job`.
-    kind_length: usize,
-    /// The last token.
-    pub event_type: &'a str,
-}
-
-impl<'a> SubjectParts<'a> {
-    /// Splits `jobs.<kind>.<id>.<type>`; anything else is not an event of ours.
-    pub fn split(subject: &'a str) -> Option<Self> {
-        let rest = subject.strip_prefix(SUBJECT_ROOT)?.strip_prefix('.')?;
-        let (job, event_type) = rest.rsplit_once('.')?;
-        let (kind, id) = job.split_once('.')?;
-        check_name(kind, MAX_NAME).ok()?;
-        check_name(id, MAX_NAME).ok()?;
-        check_name(event_type, MAX_EVENT_TYPE).ok()?;
-        Some(Self { job, kind_length: kind.len(), event_type })
-    }
-
-    /// The job as a key of its own.
-    pub fn job_key(&self) -> JobKey {
-        JobKey {
-            text: self.job.into(),
-            kind_length: u8::try_from(self.kind_length).unwrap_or_default(),
-        }
     }
 }
 
@@ -376,23 +331,6 @@ mod tests {
         assert_eq!(check_name(&"x".repeat(129), MAX_NAME), Err(NameError::TooLong(128)));
         for bad in ["a.b", "*", ">", "a b", "a\n", "ä", "\0"] {
             assert_eq!(check_name(bad, MAX_NAME), Err(NameError::Forbidden), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_subject_is_split_into_job_and_type() {
-        let parts = SubjectParts::split("jobs.training.42.progress").expect("an event");
-        assert_eq!((parts.job, parts.event_type), ("training.42", "progress"));
-        let key = parts.job_key();
-        assert_eq!((key.kind(), key.id()), ("training", "42"));
-        assert_eq!(key, JobKey::new("training", "42").expect("a job"));
-    }
-
-    #[test]
-    fn a_foreign_subject_is_not_an_event() {
-        for subject in ["jobs", "jobs.a.b", "jobs.a.b.c.d", "work.a.b.c", "jobs.a..c", "jobs.a.b."]
-        {
-            assert_eq!(SubjectParts::split(subject), None, "{subject}");
         }
     }
 

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod metrics;
 pub mod recent;
 pub mod session;
+pub mod subject;
 pub mod subscription;
 pub mod telemetry;
 pub mod window;

@@ -40,7 +40,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let history_api = connect(&config.nats, "jobwire catch-up").await?;
     let listeners = Listeners::bind(&config)?;
     let metrics = Arc::new(Metrics::new()?);
-    let window = Window::new(config.limits.window);
+    let window = Window::new(config.limits.window, Arc::default());
     let (drain_sender, drain) = watch::channel(Drain::default());
 
     let (tail, tail_status) =
@@ -82,7 +82,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 async fn connect(config: &NatsConfig, name: &str) -> anyhow::Result<StreamApi> {
     let client = connect_in_background(config, name).await?;
-    Ok(StreamApi::new(client, config))
+    Ok(StreamApi::new(client, config, &config.stream, Arc::default()))
 }
 
 /// The bound listeners, and what is said of them.

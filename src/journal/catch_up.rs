@@ -18,8 +18,9 @@ use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
 use super::history::{Answer, Bounds, History, Page, PageRead, Question};
 use super::pages::PageCache;
 use super::requests::{RequestError, StreamApi};
-use crate::event::{JobKey, MAX_EVENT, StoredEvent, SubjectParts, job_filter};
+use crate::event::{JobKey, MAX_EVENT, StoredEvent};
 use crate::recent::Recent;
+use crate::subject::SubjectTemplate;
 
 /// Bytes of a page, as NATS counts them.
 pub const PAGE: usize = 256 * 1024;
@@ -266,11 +267,15 @@ impl Inner {
         through: u64,
     ) -> Result<Answer, ReadError> {
         let started = std::time::Instant::now();
-        let mut reading = Reading { job, through, events: Vec::new(), bytes: 0 };
+        let mut reading =
+            Reading { subjects: self.api.subjects(), job, through, events: Vec::new(), bytes: 0 };
         let idle = lock(&self.idle).remove(&(job.clone(), after));
         let mut consumer = match idle {
             Some(consumer) => consumer,
-            None => Consumer::begin(&self.api, "page", after + 1, job_filter(job)).await?,
+            None => {
+                let filter = self.api.subjects().job_filter(job);
+                Consumer::begin(&self.api, "page", after + 1, filter).await?
+            }
         };
         let complete = reading.fill(&mut consumer).await?;
         // Asked after the page was read: what is still there now was there then.
@@ -334,6 +339,7 @@ impl CatchUp {
 
 /// A page while it is being read.
 struct Reading<'a> {
+    subjects: &'a SubjectTemplate,
     job: &'a JobKey,
     through: u64,
     events: Vec<StoredEvent>,
@@ -373,7 +379,7 @@ impl Reading<'_> {
 
     fn push(&mut self, delivered: &Delivered) {
         let message = &delivered.message;
-        let Some(parts) = SubjectParts::split(message.subject.as_str()) else { return };
+        let Some(parts) = self.subjects.split(message.subject.as_str()) else { return };
         if parts.job != self.job.as_str() {
             return;
         }
@@ -387,7 +393,7 @@ impl Reading<'_> {
         };
         self.events.push(StoredEvent {
             id: delivered.id,
-            event_type: parts.event_type.into(),
+            event_type: self.subjects.event_type(&parts, &message.payload).into(),
             stored_at: delivered.stored_at,
             payload,
         });

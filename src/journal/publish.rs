@@ -3,6 +3,7 @@
 //! An attempt whose fate is unknown is repeated with the same key; within the stream's duplicate
 //! window (2 minutes in our definition) the stream keeps only one of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::header::{HeaderMap, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
@@ -13,7 +14,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::event::{JobKey, MAX_EVENT, MAX_EVENT_TYPE, NameError, check_name, event_subject};
+use crate::event::{JobKey, MAX_EVENT, MAX_EVENT_TYPE, NameError, check_name};
+use crate::subject::SubjectTemplate;
 
 /// Longest de-duplication key, in bytes.
 pub const MAX_KEY: usize = 256;
@@ -84,13 +86,25 @@ pub enum PublishError {
 pub struct Publisher {
     context: jetstream::Context,
     stream: String,
+    subjects: Arc<SubjectTemplate>,
     patience: Duration,
 }
 
 impl Publisher {
     /// A publisher to the stream of this name, which tries for 30 s.
     pub fn new(context: jetstream::Context, stream: impl Into<String>) -> Self {
-        Self { context, stream: stream.into(), patience: DEFAULT_PATIENCE }
+        Self {
+            context,
+            stream: stream.into(),
+            subjects: Arc::default(),
+            patience: DEFAULT_PATIENCE,
+        }
+    }
+
+    /// Publishes on subjects of another template.
+    pub fn with_subjects(mut self, subjects: Arc<SubjectTemplate>) -> Self {
+        self.subjects = subjects;
+        self
     }
 
     /// Changes how long one event is tried. Keep it below the stream's duplicate window.
@@ -136,7 +150,8 @@ impl Publisher {
         let message = PublishMessage::build()
             .payload(payload)
             .headers(self.with_our_headers(headers, job, key));
-        let acknowledgement = self.until_acknowledged(event_subject(job, event_type), message);
+        let acknowledgement =
+            self.until_acknowledged(self.subjects.event_subject(job, event_type), message);
         let PublishAck { sequence, duplicate, .. } = acknowledgement.await?;
         Ok(Published { id: sequence, duplicate })
     }

@@ -13,7 +13,8 @@ use futures_util::StreamExt;
 
 use super::history::LeaderView;
 use crate::config::NatsConfig;
-use crate::event::{JobKey, job_filter};
+use crate::event::JobKey;
+use crate::subject::SubjectTemplate;
 
 /// How long one request is waited for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -42,6 +43,7 @@ pub struct StreamApi {
     context: jetstream::Context,
     prefix: Arc<str>,
     stream: Arc<str>,
+    subjects: Arc<SubjectTemplate>,
 }
 
 /// What the leader says of the stream.
@@ -83,18 +85,29 @@ pub struct Fingerprint {
 
 impl StreamApi {
     /// The configured stream over a connection.
-    pub fn new(client: async_nats::Client, config: &NatsConfig) -> Self {
+    pub fn new(
+        client: async_nats::Client,
+        config: &NatsConfig,
+        stream: &str,
+        subjects: Arc<SubjectTemplate>,
+    ) -> Self {
         Self {
             context: super::connection::jetstream(client.clone(), config),
             client,
             prefix: config.api_prefix.as_str().into(),
-            stream: config.stream.as_str().into(),
+            stream: stream.into(),
+            subjects,
         }
     }
 
     /// The stream's name.
     pub fn stream_name(&self) -> &str {
         &self.stream
+    }
+
+    /// How its subjects name jobs.
+    pub fn subjects(&self) -> &SubjectTemplate {
+        &self.subjects
     }
 
     pub(super) fn client(&self) -> &async_nats::Client {
@@ -169,7 +182,8 @@ impl StreamApi {
     pub async fn leader_view(&self, job: &JobKey) -> Result<(LeaderView, Arc<str>), RequestError> {
         let report = self.report().await?;
         let stream = self.stream().await?;
-        let answer = in_time(stream.get_last_raw_message_by_subject(&job_filter(job))).await?;
+        let answer =
+            in_time(stream.get_last_raw_message_by_subject(&self.subjects.job_filter(job))).await?;
         let last = match answer {
             Ok(message) => Some(message.sequence),
             Err(error) => match error.kind() {
@@ -191,7 +205,11 @@ impl StreamApi {
     pub async fn first_event(&self, job: &JobKey) -> Result<Option<u64>, RequestError> {
         let stream = self.stream().await?;
         let answer = in_time(
-            stream.direct_get_builder().sequence(1).next_by_subject(job_filter(job)).send(),
+            stream
+                .direct_get_builder()
+                .sequence(1)
+                .next_by_subject(self.subjects.job_filter(job))
+                .send(),
         )
         .await?;
         match answer {
@@ -212,7 +230,8 @@ impl StreamApi {
     pub async fn replica_end(&self, job: &JobKey) -> Result<ReplicaEnd, RequestError> {
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(unreachable)?;
-        let request = serde_json::json!({ "multi_last": [job_filter(job)] }).to_string();
+        let request =
+            serde_json::json!({ "multi_last": [self.subjects.job_filter(job)] }).to_string();
         self.client
             .publish_with_reply(self.subject("DIRECT.GET", ""), inbox, request.into())
             .await

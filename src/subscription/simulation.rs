@@ -42,7 +42,7 @@ impl Model {
             last: 0,
             epoch: 0,
             replica: 0,
-            ring: Ring::with_segments(budget, 64 + rng.usize(0..256)),
+            ring: Ring::with_segments(budget, 64 + rng.usize(0..256), Arc::default()),
             cursor: 0,
             cursor_generation: 0,
             calm: false,

@@ -79,17 +79,18 @@ impl JobIndex {
         self.slots.iter().flatten()
     }
 
-    /// Notes an event of a job and gives the job's slot; `true` if the job is new here.
+    /// Notes an event of a job and gives the job's slot; `true` if the job is new here. `None`
+    /// if the job cannot be named.
     pub fn note(
         &mut self,
         job: &str,
-        new_key: impl FnOnce() -> JobKey,
+        new_key: impl FnOnce() -> Option<JobKey>,
         located: Located,
         life_cycle: bool,
-    ) -> (u32, bool) {
+    ) -> Option<(u32, bool)> {
         let (number, is_new) = match self.by_key.get(job) {
             Some(number) => (*number, false),
-            None => (self.open(new_key(), located.id), true),
+            None => (self.open(new_key()?, located.id), true),
         };
         if let Some(Some(slot)) = self.slots.get_mut(number as usize) {
             slot.events.push_back(located);
@@ -97,7 +98,7 @@ impl JobIndex {
                 slot.life_cycle = Some(located);
             }
         }
-        (number, is_new)
+        Some((number, is_new))
     }
 
     /// Takes a job's oldest event out; gives the job back when that was its last.

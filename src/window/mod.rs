@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::event::JobKey;
 use crate::journal::tail::Follower;
 pub use crate::journal::tail::{Arrival, StreamState};
+use crate::subject::SubjectTemplate;
 pub use frames::{FRAME_VARIANTS, FrameVariant};
 pub use jobs::JobSummary;
 pub use ring::{Entry, JobRead, LogRead, ReadBound, Ring};
@@ -78,11 +79,11 @@ struct Shared {
 }
 
 impl Window {
-    /// An empty window of at most `budget` bytes.
-    pub fn new(budget: usize) -> Self {
+    /// An empty window of at most `budget` bytes, of a stream whose subjects name jobs so.
+    pub fn new(budget: usize, subjects: Arc<SubjectTemplate>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                ring: RwLock::new(Ring::new(budget)),
+                ring: RwLock::new(Ring::new(budget, subjects)),
                 listeners: RwLock::default(),
             }),
         }

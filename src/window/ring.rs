@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::frames::{FrameTable, FrameVariant};
 use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, Located};
 use super::{Arrival, JobView, StreamState, View};
-use crate::event::{EncodedEvent, EventView, JobKey, LifeCycle, MAX_EVENT, SubjectParts};
+use crate::event::{EncodedEvent, EventView, JobKey, LifeCycle, MAX_EVENT};
 use crate::recent::Recent;
+use crate::subject::{SubjectParts, SubjectTemplate};
 
 /// Payload bytes of a segment; eviction drops a whole one.
 pub const SEGMENT: usize = 1024 * 1024;
@@ -129,17 +130,18 @@ pub struct Ring {
     frame_bytes: AtomicUsize,
     budget: usize,
     segment: usize,
+    subjects: Arc<SubjectTemplate>,
     last_ids_capacity: usize,
 }
 
 impl Ring {
     /// An empty ring of at most `budget` bytes, of no incarnation yet.
-    pub fn new(budget: usize) -> Self {
-        Self::with_segments(budget, SEGMENT)
+    pub fn new(budget: usize, subjects: Arc<SubjectTemplate>) -> Self {
+        Self::with_segments(budget, SEGMENT, subjects)
     }
 
     /// As [`Ring::new`], with segments of another size.
-    pub fn with_segments(budget: usize, segment: usize) -> Self {
+    pub fn with_segments(budget: usize, segment: usize, subjects: Arc<SubjectTemplate>) -> Self {
         let share = budget / LAST_IDS_SHARE;
         let last_ids_capacity = share / LAST_ID_COST / 2;
         Self {
@@ -156,6 +158,7 @@ impl Ring {
             frame_bytes: AtomicUsize::new(0),
             budget: budget - share,
             segment,
+            subjects,
             last_ids_capacity,
         }
     }
@@ -184,8 +187,10 @@ impl Ring {
             self.empty_at(arrival.id - 1);
         }
         self.head = arrival.id;
-        if let Some(parts) = SubjectParts::split(arrival.subject) {
-            self.store(arrival, &parts);
+        let subjects = Arc::clone(&self.subjects);
+        if let Some(parts) = subjects.split(arrival.subject) {
+            let event_type = subjects.event_type(&parts, arrival.payload);
+            self.store(arrival, &parts, &event_type);
         }
     }
 
@@ -388,16 +393,17 @@ impl Ring {
         self.frame_bytes.store(0, Ordering::Relaxed);
     }
 
-    fn store(&mut self, arrival: &Arrival<'_>, parts: &SubjectParts<'_>) {
+    fn store(&mut self, arrival: &Arrival<'_>, parts: &SubjectParts<'_>, event_type: &str) {
         // A larger event is outside the contract; it is kept empty, and so told as malformed.
         let payload = if arrival.payload.len() > MAX_EVENT { &[] } else { arrival.payload };
         let located = Located { id: arrival.id, ordinal: self.next_ordinal };
-        let life_cycle = LifeCycle::of(parts.event_type).is_some();
-        let (job, is_new) = self.jobs.note(parts.job, || parts.job_key(), located, life_cycle);
+        let life_cycle = LifeCycle::of(event_type).is_some();
+        let noted = self.jobs.note(&parts.job, || parts.job_key().ok(), located, life_cycle);
+        let Some((job, is_new)) = noted else { return };
         if is_new {
-            self.older.remove(parts.job);
+            self.older.remove(&parts.job);
         }
-        let segment = self.segment_for(parts.event_type.len() + payload.len());
+        let segment = self.segment_for(event_type.len() + payload.len());
         let slot = Slot {
             id: arrival.id,
             stored_at: arrival.stored_at,
@@ -405,10 +411,10 @@ impl Ring {
             // A segment holds at most 1 MiB and a name at most 64 bytes.
             offset: u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX),
             payload: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-            event_type: u8::try_from(parts.event_type.len()).unwrap_or(u8::MAX),
+            event_type: u8::try_from(event_type.len()).unwrap_or(u8::MAX),
         };
         segment.slots.push(slot);
-        segment.bytes.extend_from_slice(parts.event_type.as_bytes());
+        segment.bytes.extend_from_slice(event_type.as_bytes());
         segment.bytes.extend_from_slice(payload);
         self.next_ordinal += 1;
         self.located += 1;

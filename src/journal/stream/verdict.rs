@@ -2,8 +2,6 @@
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
-use crate::event::SUBJECT_ROOT;
-
 /// Fewer consumers than this are warned of: tail and catch-up reads of a few pods together.
 const FEW_CONSUMERS: i32 = 1_000;
 
@@ -136,8 +134,8 @@ fn loss_warnings(config: &Config) -> Vec<Unsuitable> {
 }
 
 fn covers_all_jobs(subjects: &[String]) -> bool {
-    let jobs = [format!("{SUBJECT_ROOT}.>"), format!("{SUBJECT_ROOT}.*.*.*"), ">".to_owned()];
-    subjects.iter().any(|subject| jobs.contains(subject))
+    let jobs = ["jobs.>", "jobs.*.*.*", ">"];
+    subjects.iter().any(|subject| jobs.contains(&subject.as_str()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use super::*;
 const BUDGET: usize = 4 * 1024 * 1024;
 
 fn ring() -> Ring {
-    let mut ring = Ring::new(BUDGET);
+    let mut ring = Ring::new(BUDGET, Arc::default());
     ring.begin("e", 0);
     ring
 }
