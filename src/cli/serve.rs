@@ -17,7 +17,7 @@ use crate::journal::connection::connect_in_background;
 use crate::journal::requests::StreamApi;
 use crate::journal::tail::{Tail, TailStatus};
 use crate::metrics::Metrics;
-use crate::session::WorkerSettings;
+use crate::session::{Source, WorkerSettings};
 use crate::window::Window;
 
 /// How long connections that were closed last have to end.
@@ -62,8 +62,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         max_connections: config.limits.max_connections,
     };
     let settings = WorkerSettings {
-        window: window.clone(),
-        history: Arc::new(history),
+        sources: vec![Source { window: window.clone(), history: Arc::new(history) }],
         timing: config.timing.clone(),
         max_subscriptions: config.limits.max_subscriptions,
         metrics: metrics.sessions.clone(),

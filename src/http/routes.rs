@@ -22,7 +22,7 @@ enum Resource {
 
 fn find(path: &str) -> Option<Resource> {
     Some(match path {
-        "/ws/optimization" => Resource::WebSocket(Profile { kind: OPTIMIZATION.into() }),
+        "/ws/optimization" => Resource::WebSocket(Profile { feed: 0, kind: OPTIMIZATION.into() }),
         "/api/v1/jobs" => Resource::Jobs,
         path => Resource::File(page::find(path)?),
     })

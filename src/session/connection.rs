@@ -30,6 +30,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// What a connection's route says of it.
 #[derive(Debug, Clone)]
 pub struct Profile {
+    /// Number of the stream.
+    pub feed: usize,
     /// The kind of jobs that are named without one.
     pub kind: Rc<str>,
 }

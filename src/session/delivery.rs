@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use super::connection::Session;
 use super::distribution::Due;
-use super::worker::Worker;
+use super::worker::{Feed, Worker};
 use crate::dialect::optimization::{self, Batch, Code, Naming};
 use crate::event::{EncodedEvent, EventView, JobKey};
 use crate::journal::{Answer, Page, Question};
@@ -39,6 +39,7 @@ pub enum Encoded {
 /// One subscription of one connection.
 pub struct Watch {
     pub(super) session: Weak<Session>,
+    pub(super) feed: Rc<Feed>,
     pub(super) job: JobKey,
     pub(super) naming: Naming,
     pub(super) variant: FrameVariant,
@@ -202,9 +203,9 @@ impl Session {
         let now = Instant::now();
         watch.until.set(None);
         if watch.machine.borrow().is_following() {
-            watch.lose(Some(self.worker.cursor.get()));
+            watch.lose(Some(watch.feed.cursor.get()));
         }
-        let view = self.worker.settings.window.view(&watch.job);
+        let view = watch.feed.view(&watch.job);
         let step = watch.machine.borrow_mut().step(now, &view);
         match step {
             Step::Ask(question) => {
@@ -244,7 +245,7 @@ impl Session {
         if state.asking.is_some() {
             state.askers.push_back((watch, Arc::clone(epoch), question));
         } else {
-            let answer = self.worker.settings.history.ask(Arc::clone(epoch), question);
+            let answer = watch.feed.source.history.ask(Arc::clone(epoch), question);
             state.asking = Some(Asking { watch, answer });
         }
     }
@@ -267,7 +268,7 @@ impl Session {
         }
         // A page is never held for a socket that takes nothing: it is asked for again.
         if !(blocked && matches!(answer, Answer::Page(_))) {
-            let view = self.worker.settings.window.view(&watch.job);
+            let view = watch.feed.view(&watch.job);
             watch.machine.borrow_mut().answered(Instant::now(), &view, answer);
         }
         watch.turn.set(Turn::Waiting);
@@ -302,11 +303,11 @@ impl Session {
     fn read_window(&self, watch: &Rc<Watch>, after: u64, through: u64, allowance: usize) -> usize {
         let bound = ReadBound { through, events: EVENTS, bytes: allowance };
         let mut sending = Sending::new(self, watch, allowance);
-        let window = &self.worker.settings.window;
-        let read = window.read().read_job(watch.job.as_str(), after, bound, |entry| {
-            let encoded = self.worker.encode(entry, watch.variant.number());
-            sending.send(entry.event.id, entry.event.event_type, encoded);
-        });
+        let read =
+            watch.feed.source.window.read().read_job(watch.job.as_str(), after, bound, |entry| {
+                let encoded = self.worker.encode(entry, watch.variant.number());
+                sending.send(entry.event.id, entry.event.event_type, encoded);
+            });
         let sent = sending.finish();
         if let JobRead::Through(through) = read {
             watch.machine.borrow_mut().read_through(through);

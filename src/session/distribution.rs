@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::connection::Session;
 use super::delivery::{Encoded, VARIANTS, Watch};
-use super::worker::Worker;
+use super::worker::{Feed, Worker};
 use crate::window::LogRead;
 
 /// Events looked at under one lock of the window.
@@ -66,21 +66,22 @@ pub struct Due {
 }
 
 impl Worker {
-    pub(super) async fn run_distribution(self: Rc<Self>) {
+    /// Distributes one stream, for ever.
+    pub(super) async fn run_distribution(&self, feed: &Feed) {
         loop {
-            self.changed.notified().await;
-            while self.distribute().await {
+            feed.changed.notified().await;
+            while self.distribute(feed).await {
                 tokio::task::yield_now().await;
             }
         }
     }
 
     /// One round; `true` if there is more to do.
-    async fn distribute(&self) -> bool {
-        let (from, due, through, head) = match self.collect() {
+    async fn distribute(&self, feed: &Feed) -> bool {
+        let (from, due, through, head) = match self.collect(feed) {
             Some(collected) => collected,
             None => {
-                self.everybody_falls_behind();
+                feed.everybody_falls_behind();
                 return false;
             }
         };
@@ -96,7 +97,7 @@ impl Worker {
         }
         // From here on every watcher has what it should have up to `through`, or knows that it
         // is behind: others may run.
-        self.cursor.set(through);
+        feed.cursor.set(through);
         self.observe_latency(&due);
         for sessions in touched.chunks(WRITES) {
             for session in sessions {
@@ -110,12 +111,12 @@ impl Worker {
     }
 
     /// New events that somebody here watches, encoded once; `None` if the worker has lost track.
-    fn collect(&self) -> Option<(u64, Vec<Due>, u64, u64)> {
-        let watchers = self.watchers.borrow();
-        let from = self.cursor.get();
+    fn collect(&self, feed: &Feed) -> Option<(u64, Vec<Due>, u64, u64)> {
+        let watchers = feed.watchers.borrow();
+        let from = feed.cursor.get();
         let (mut due, mut events, mut appends) = (Vec::new(), 0, 0);
-        let ring = self.settings.window.read();
-        let read = ring.read_log(self.generation.get(), from, |entry| {
+        let ring = feed.source.window.read();
+        let read = ring.read_log(feed.generation.get(), from, |entry| {
             if let Some(of_job) = watchers.get(entry.job) {
                 due.push(Due {
                     id: entry.event.id,
@@ -138,11 +139,21 @@ impl Worker {
         }
     }
 
+    fn observe_latency(&self, due: &[Due]) {
+        let Some(newest) = due.last() else { return };
+        let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
+        #[expect(clippy::cast_precision_loss, reason = "a latency needs no 52 bits")]
+        let seconds = (now - i128::from(newest.stored_at)) as f64 / 1e9;
+        self.settings.metrics.latency.observe(seconds.max(0.0));
+    }
+}
+
+impl Feed {
     /// The window has moved on without this worker, or is of another incarnation: everybody
     /// reads for themselves from where they are.
     fn everybody_falls_behind(&self) {
         let (generation, head) = {
-            let ring = self.settings.window.read();
+            let ring = self.source.window.read();
             (ring.generation(), ring.head())
         };
         let same = generation == self.generation.get();
@@ -157,13 +168,5 @@ impl Worker {
         }
         self.generation.set(generation);
         self.cursor.set(head);
-    }
-
-    fn observe_latency(&self, due: &[Due]) {
-        let Some(newest) = due.last() else { return };
-        let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
-        #[expect(clippy::cast_precision_loss, reason = "a latency needs no 52 bits")]
-        let seconds = (now - i128::from(newest.stored_at)) as f64 / 1e9;
-        self.settings.metrics.latency.observe(seconds.max(0.0));
     }
 }

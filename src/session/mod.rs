@@ -23,4 +23,4 @@ pub use connection::{Profile, Session};
 pub use ending::{CloseCode, Ending};
 pub use metrics::SessionMetrics;
 pub use socket::{Socket, Transport};
-pub use worker::{Worker, WorkerSettings};
+pub use worker::{Source, Worker, WorkerSettings};

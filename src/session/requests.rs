@@ -70,11 +70,13 @@ impl Session {
         if self.state.borrow().subscriptions.len() >= self.worker.settings.max_subscriptions {
             return self.refuse_job(&job, Code::Limit, "Too many subscriptions on a connection");
         }
+        let Some(feed) = self.worker.feed(self.profile.feed) else { return };
         let naming = self.naming(&job);
         let grace = self.worker.settings.timing.job_grace;
         let machine = Subscription::new(job.clone(), request, grace, Instant::now());
         let watch = Rc::new(Watch {
             session: Rc::downgrade(self),
+            feed: Rc::clone(feed),
             job: job.clone(),
             naming,
             variant: variant_of(naming),
@@ -101,7 +103,7 @@ impl Session {
             return self.refuse_job(job, Code::NotSubscribed, "Not subscribed to job");
         };
         if watch.machine.borrow().is_following() {
-            watch.lose(Some(self.worker.cursor.get()));
+            watch.lose(Some(watch.feed.cursor.get()));
         }
         let granted = watch.machine.borrow_mut().replay(after);
         if granted.is_err() {

@@ -20,7 +20,7 @@ use crate::config::Timing;
 use crate::drain::Drain;
 use crate::event::JobKey;
 use crate::journal::History;
-use crate::window::Window;
+use crate::window::{View, Window};
 
 /// Bytes that may wait for sockets that take nothing, in the whole process, before replay
 /// messages are made smaller.
@@ -28,13 +28,64 @@ const BLOCKED_BUDGET: usize = 64 * 1024 * 1024;
 /// Least and most that a subscription may hand to its socket at once.
 const TURN: (usize, usize) = (16 * 1024, 256 * 1024);
 
-/// What all workers of a process share.
+/// One stream of events.
 #[derive(Clone)]
-pub struct WorkerSettings {
+pub struct Source {
     /// The newest events.
     pub window: Window,
     /// Older ones.
     pub history: Arc<dyn History>,
+}
+
+/// One stream's share of a worker: how far it is distributed, and to whom.
+pub(super) struct Feed {
+    pub(super) source: Source,
+    pub(super) changed: Arc<Notify>,
+    pub(super) watchers: RefCell<HashMap<JobKey, Rc<Watchers>>>,
+    /// Everything up to here was offered to the watchers.
+    pub(super) cursor: Cell<u64>,
+    pub(super) generation: Cell<u64>,
+}
+
+impl Feed {
+    fn new(source: Source) -> Rc<Self> {
+        Rc::new(Self {
+            changed: source.window.listen(),
+            source,
+            watchers: RefCell::default(),
+            cursor: Cell::new(0),
+            generation: Cell::new(0),
+        })
+    }
+
+    /// The window's bounds, with one job in view.
+    pub(super) fn view(&self, job: &JobKey) -> View {
+        self.source.window.view(job)
+    }
+
+    fn add(&self, watch: &Rc<Watch>) {
+        let mut watchers = self.watchers.borrow_mut();
+        let of_job = watchers.entry(watch.job.clone()).or_default();
+        Rc::make_mut(of_job).add(Rc::clone(watch));
+    }
+
+    /// `false` if it was not among them.
+    fn remove(&self, watch: &Rc<Watch>) -> bool {
+        let mut watchers = self.watchers.borrow_mut();
+        let Some(of_job) = watchers.get_mut(&watch.job) else { return false };
+        let removed = Rc::make_mut(of_job).remove(watch);
+        if of_job.is_empty() {
+            watchers.remove(&watch.job);
+        }
+        removed
+    }
+}
+
+/// What all workers of a process share.
+#[derive(Clone)]
+pub struct WorkerSettings {
+    /// The streams, in the order in which routes number them.
+    pub sources: Vec<Source>,
     /// Time-outs.
     pub timing: Timing,
     /// Subscriptions of one connection.
@@ -50,12 +101,8 @@ pub struct WorkerSettings {
 /// See the module's text.
 pub struct Worker {
     pub(super) settings: WorkerSettings,
-    pub(super) changed: Arc<Notify>,
     pub(super) sessions: RefCell<HashMap<u64, Rc<Session>>>,
-    pub(super) watchers: RefCell<HashMap<JobKey, Rc<Watchers>>>,
-    /// Everything up to here was offered to the watchers.
-    pub(super) cursor: Cell<u64>,
-    pub(super) generation: Cell<u64>,
+    feeds: Vec<Rc<Feed>>,
     wheel: RefCell<Wheel<u64>>,
     now: Cell<Instant>,
     next_id: Cell<u64>,
@@ -66,12 +113,9 @@ impl Worker {
     pub fn new(settings: WorkerSettings) -> Rc<Self> {
         let now = Instant::now();
         Rc::new(Self {
-            changed: settings.window.listen(),
+            feeds: settings.sources.iter().cloned().map(Feed::new).collect(),
             settings,
             sessions: RefCell::default(),
-            watchers: RefCell::default(),
-            cursor: Cell::new(0),
-            generation: Cell::new(0),
             wheel: RefCell::new(Wheel::new(now)),
             now: Cell::new(now),
             next_id: Cell::new(0),
@@ -98,7 +142,8 @@ impl Worker {
     pub async fn run(self: Rc<Self>) {
         tokio::task::spawn_local(Rc::clone(&self).run_timers());
         tokio::task::spawn_local(Rc::clone(&self).run_drain());
-        self.run_distribution().await;
+        let feeds = self.feeds.iter().map(|feed| self.run_distribution(feed));
+        futures_util::future::join_all(feeds).await;
     }
 
     /// Connections of this worker.
@@ -128,21 +173,19 @@ impl Worker {
         }
     }
 
+    /// The stream of a route.
+    pub(super) fn feed(&self, number: usize) -> Option<&Rc<Feed>> {
+        self.feeds.get(number)
+    }
+
     pub(super) fn watch(&self, watch: &Rc<Watch>) {
-        let mut watchers = self.watchers.borrow_mut();
-        let of_job = watchers.entry(watch.job.clone()).or_default();
-        Rc::make_mut(of_job).add(Rc::clone(watch));
+        watch.feed.add(watch);
         self.settings.metrics.subscriptions.inc();
     }
 
     pub(super) fn unwatch(&self, watch: &Rc<Watch>) {
-        let mut watchers = self.watchers.borrow_mut();
-        let Some(of_job) = watchers.get_mut(&watch.job) else { return };
-        if Rc::make_mut(of_job).remove(watch) {
+        if watch.feed.remove(watch) {
             self.settings.metrics.subscriptions.dec();
-        }
-        if of_job.is_empty() {
-            watchers.remove(&watch.job);
         }
     }
 
