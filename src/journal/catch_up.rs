@@ -234,6 +234,7 @@ impl Inner {
             last: end.last,
             first,
             stream_first: report.first,
+            state: end.state.into(),
         }))
     }
 

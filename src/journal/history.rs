@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::event::{JobKey, StoredEvent};
+use crate::event::{JobKey, LifeCycle, StoredEvent};
 
 /// A question that the window cannot answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,8 +44,8 @@ pub enum Answer {
     Unavailable,
 }
 
-/// Where a job begins and ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a job begins and ends, and its state: the last event of every type.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     /// Everything up to this stream position is taken into account; `None` where the replica
     /// had no event of the job, because it then does not tell its position.
@@ -56,6 +56,16 @@ pub struct Bounds {
     pub first: Option<u64>,
     /// The stream's first sequence, asked of the leader.
     pub stream_first: u64,
+    /// The job's last event of every type as of that position, oldest first.
+    pub state: Arc<[StoredEvent]>,
+}
+
+impl Bounds {
+    /// The newest life-cycle event as of that position; 0: none.
+    pub fn newest_life_cycle(&self) -> u64 {
+        let of_life_cycle = |event: &&StoredEvent| LifeCycle::of(&event.event_type).is_some();
+        self.state.iter().filter(of_life_cycle).map(|event| event.id).max().unwrap_or(0)
+    }
 }
 
 /// What the leader says of a job.

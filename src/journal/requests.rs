@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::StatusCode;
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{
     DirectGetErrorKind, Info, LastRawMessageErrorKind, RawMessageErrorKind, Stream,
 };
 use async_nats::jetstream::{self, ErrorCode};
+use async_nats::{Message, StatusCode};
+use bytes::Bytes;
 use futures_util::StreamExt;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::history::LeaderView;
 use crate::config::NatsConfig;
-use crate::event::JobKey;
+use crate::event::{JobKey, LifeCycle, StoredEvent};
 use crate::subject::SubjectTemplate;
 
+/// Bytes of a job's state that are kept; life-cycle events beyond it too.
+const STATE_BYTES: usize = 1024 * 1024;
 /// How long one request is waited for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -65,13 +70,15 @@ pub struct StreamReport {
     pub config: Arc<jetstream::stream::Config>,
 }
 
-/// The end of a job as one replica knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The end and the state of a job as one replica knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaEnd {
     /// The replica's position; `None` if it knows no event of the job.
     pub up_to: Option<u64>,
     /// The job's last event.
     pub last: Option<u64>,
+    /// Its last event of every type, oldest first.
+    pub state: Vec<StoredEvent>,
 }
 
 /// What identifies a message beyond its sequence.
@@ -222,8 +229,8 @@ impl StreamApi {
         }
     }
 
-    /// Where a job ends, as of the position of whichever replica answers: one `multi_last`
-    /// direct get, of which only the headers matter here.
+    /// Where a job ends and how it stands, as of the position of whichever replica answers: one
+    /// `multi_last` direct get.
     ///
     /// # Errors
     /// [`RequestError`]; a job without events is `Ok` with `None`.
@@ -236,7 +243,7 @@ impl StreamApi {
             .publish_with_reply(self.subject("DIRECT.GET", ""), inbox, request.into())
             .await
             .map_err(unreachable)?;
-        let mut last = None;
+        let mut state = State::default();
         loop {
             let message = in_time(answers.next())
                 .await?
@@ -244,13 +251,11 @@ impl StreamApi {
             let header =
                 |name: &str| message.headers.as_ref()?.get(name)?.as_str().parse::<u64>().ok();
             match message.status {
-                None => last = last.max(header("Nats-Sequence")),
-                Some(StatusCode::OK) => last = last.max(header("Nats-Sequence")),
+                None | Some(StatusCode::OK) => state.take(&message, &self.subjects),
                 Some(status) if status.as_u16() == 204 => {
-                    let up_to = header("Nats-UpTo-Sequence");
-                    return Ok(ReplicaEnd { up_to: last.and(up_to), last });
+                    return Ok(state.end(header("Nats-UpTo-Sequence")));
                 }
-                Some(StatusCode::NOT_FOUND) => return Ok(ReplicaEnd { up_to: None, last: None }),
+                Some(StatusCode::NOT_FOUND) => return Ok(State::default().end(None)),
                 Some(StatusCode::NO_RESPONDERS) => return Err(unreachable("no responders")),
                 Some(status) => {
                     let text = message.description.unwrap_or_default();
@@ -259,6 +264,48 @@ impl StreamApi {
             }
         }
     }
+}
+
+/// A job's state while its events come in.
+#[derive(Default)]
+struct State {
+    last: Option<u64>,
+    events: Vec<StoredEvent>,
+    bytes: usize,
+}
+
+impl State {
+    fn take(&mut self, message: &Message, subjects: &SubjectTemplate) {
+        let header = |name: &str| Some(message.headers.as_ref()?.get(name)?.as_str());
+        let Some(id) = header("Nats-Sequence").and_then(|id| id.parse().ok()) else { return };
+        self.last = self.last.max(Some(id));
+        let Some(parts) = header("Nats-Subject").and_then(|subject| subjects.split(subject)) else {
+            return;
+        };
+        let event_type = subjects.event_type(&parts, &message.payload);
+        self.bytes += message.payload.len();
+        // How a job stands is kept whatever it costs; a state of many large other events is not.
+        if self.bytes > STATE_BYTES && LifeCycle::of(&event_type).is_none() {
+            return;
+        }
+        let stored_at = header("Nats-Time-Stamp").and_then(parse_time).unwrap_or_default();
+        self.events.push(StoredEvent {
+            id,
+            event_type: event_type.into(),
+            stored_at,
+            // Copied: the library's payloads hold its whole read buffer.
+            payload: Bytes::copy_from_slice(&message.payload),
+        });
+    }
+
+    fn end(mut self, up_to: Option<u64>) -> ReplicaEnd {
+        self.events.sort_unstable_by_key(|event| event.id);
+        ReplicaEnd { up_to: self.last.and(up_to), last: self.last, state: self.events }
+    }
+}
+
+fn parse_time(text: &str) -> Option<i64> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(nanoseconds)
 }
 
 impl StreamReport {
@@ -278,7 +325,7 @@ impl StreamReport {
 }
 
 /// Nanoseconds since 1970; what is outside of 64 bits is outside of any stream.
-pub(super) fn nanoseconds(time: time::OffsetDateTime) -> i64 {
+pub(super) fn nanoseconds(time: OffsetDateTime) -> i64 {
     i64::try_from(time.unix_timestamp_nanos()).unwrap_or_default()
 }
 

@@ -352,7 +352,7 @@ impl Session {
             optimization::error(job, naming, code, sentence, numbers, epoch)
         };
         Some(match notice {
-            Notice::Subscribed { last, first, epoch } => {
+            Notice::Subscribed { last, first, epoch, .. } => {
                 optimization::subscribed(job, naming, *last, *first, epoch)
             }
             Notice::Truncated { requested_after, first_available, last } => {

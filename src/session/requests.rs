@@ -8,7 +8,7 @@ use super::connection::Session;
 use super::delivery::{Turn, Watch, variant_of};
 use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
 use crate::event::JobKey;
-use crate::subscription::{OnTruncated, Request, Subscription};
+use crate::subscription::{OnTruncated, Request, Subscription, UnknownJob};
 
 impl Session {
     /// Does what a text message asks for.
@@ -34,6 +34,10 @@ impl Session {
                         OnTruncated::Earliest
                     },
                     position,
+                    state: false,
+                    unknown_job: UnknownJob::Refuse {
+                        after: self.worker.settings.timing.job_grace,
+                    },
                 };
                 self.with_job(&job, |key| self.subscribe(key, request));
             }
@@ -72,8 +76,7 @@ impl Session {
         }
         let Some(feed) = self.worker.feed(self.profile.feed) else { return };
         let naming = self.naming(&job);
-        let grace = self.worker.settings.timing.job_grace;
-        let machine = Subscription::new(job.clone(), request, grace, Instant::now());
+        let machine = Subscription::new(job.clone(), request, Instant::now());
         let watch = Rc::new(Watch {
             session: Rc::downgrade(self),
             feed: Rc::clone(feed),

@@ -14,7 +14,7 @@ mod simulation;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::event::JobKey;
+use crate::event::{JobKey, StoredEvent};
 use crate::journal::{Answer, Page, PageRead, Question};
 use crate::window::View;
 use opening::Opening;
@@ -42,6 +42,29 @@ pub struct Request {
     pub on_truncated: OnTruncated,
     /// Tell the position when caught up, and while it moves without events.
     pub position: bool,
+    /// Begin with the job's state instead of its history, and go on from there.
+    pub state: bool,
+    /// What becomes of a subscribe to a job that does not exist.
+    pub unknown_job: UnknownJob,
+}
+
+/// What becomes of a subscribe to a job that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownJob {
+    /// It is refused, unless the job appears within this time.
+    Refuse {
+        /// The grace.
+        after: Duration,
+    },
+    /// It stands, and waits for the job.
+    Wait,
+}
+
+impl Default for UnknownJob {
+    /// Refused at once.
+    fn default() -> Self {
+        Self::Refuse { after: Duration::ZERO }
+    }
 }
 
 /// What to do when events after the cursor are gone.
@@ -93,6 +116,8 @@ pub enum Notice {
         first: Option<u64>,
         /// Identity of the stream's incarnation.
         epoch: Arc<str>,
+        /// The job's last event of every type, where the state was asked for.
+        state: Arc<[StoredEvent]>,
     },
     /// Completeness after the cursor cannot be shown.
     Truncated {
@@ -154,10 +179,10 @@ struct Replay {
 pub struct Subscription {
     job: JobKey,
     request: Request,
-    grace: Duration,
     phase: Phase,
     reader: Reader,
     following: bool,
+    newest_life_cycle: u64,
     generation: u64,
     boundary: u64,
     notices: Vec<Notice>,
@@ -181,14 +206,14 @@ struct BelowCursor {
 }
 
 impl Subscription {
-    /// A subscription that was asked for just now. An unknown job may appear within `grace`.
-    pub fn new(job: JobKey, request: Request, grace: Duration, now: Instant) -> Self {
+    /// A subscription that was asked for just now.
+    pub fn new(job: JobKey, request: Request, now: Instant) -> Self {
         Self {
             job,
             phase: Phase::Opening(Opening::new(now)),
             reader: Reader::new(request.after.unwrap_or(0)),
             request,
-            grace,
+            newest_life_cycle: 0,
             following: false,
             generation: 0,
             boundary: 0,
@@ -211,6 +236,12 @@ impl Subscription {
     /// Everything of the job up to here is sent or filtered out.
     pub fn position(&self) -> u64 {
         self.reader.position()
+    }
+
+    /// The newest life-cycle event that the journal told of; 0: none. The window may know a
+    /// newer one.
+    pub fn newest_life_cycle(&self) -> u64 {
+        self.newest_life_cycle
     }
 
     /// When the client must have an answer to its subscribe; `None` if it has one.
@@ -292,7 +323,11 @@ impl Subscription {
         let reader = self.replay.as_mut().map_or(&mut self.reader, |replay| &mut replay.reader);
         let after = reader.position();
         match answer {
-            Answer::Bounds(bounds) => reader.on_bounds(&bounds, view.floor),
+            Answer::Bounds(bounds) => {
+                let useful = reader.on_bounds(&bounds, view.floor);
+                self.newest_life_cycle = self.newest_life_cycle.max(bounds.newest_life_cycle());
+                useful
+            }
             Answer::Leader(leader) => {
                 reader.on_leader(&leader);
                 if leader.last.is_none() {
@@ -374,7 +409,7 @@ impl Subscription {
 
     fn step_opening(&mut self, now: Instant, view: &View) -> Step {
         let Phase::Opening(opening) = &mut self.phase else { return Step::Wait(None) };
-        match opening.step(now, view, &self.job, &self.request, self.grace, self.ask_again_at) {
+        match opening.step(now, view, &self.job, &self.request, self.ask_again_at) {
             opening::Next::Ask(question) => {
                 self.ask_again_at = None;
                 Step::Ask(question)
@@ -392,6 +427,7 @@ impl Subscription {
         self.phase = Phase::Running;
         self.generation = view.generation;
         self.boundary = opened.last;
+        self.newest_life_cycle = opened.newest_life_cycle;
         self.reader = Reader::new(opened.position);
         self.reader.hint(opened.hint);
         self.ask_again_at = None;
@@ -400,6 +436,7 @@ impl Subscription {
             last: opened.last,
             first: opened.first,
             epoch: Arc::clone(&epoch),
+            state: if self.request.state { opened.state } else { Arc::default() },
         });
         if opened.cursor_invalid {
             self.notices.push(Notice::CursorInvalid { epoch });
@@ -501,6 +538,7 @@ impl Subscription {
         self.boundary = view.head;
         self.page = None;
         self.last_sent = 0;
+        self.newest_life_cycle = 0;
         self.replay = None;
         self.replay_wanted = None;
         self.below_cursor = BelowCursor::default();

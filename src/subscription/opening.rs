@@ -1,10 +1,11 @@
 //! How a subscription begins: whether the job exists, where it ends, and where to start.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::reader::End;
-use super::{ANSWER_WITHIN, Notice, OnTruncated, Request};
-use crate::event::JobKey;
+use super::{ANSWER_WITHIN, Notice, OnTruncated, Request, UnknownJob};
+use crate::event::{JobKey, StoredEvent};
 use crate::journal::{Answer, Bounds, LeaderView, Question};
 use crate::window::{JobView, View};
 
@@ -39,6 +40,10 @@ pub struct Opened {
     pub hint: Option<End>,
     /// The cursor is not of this incarnation.
     pub cursor_invalid: bool,
+    /// The job's last event of every type, where it was asked for.
+    pub state: Arc<[StoredEvent]>,
+    /// The newest life-cycle event that was learned of; 0: none.
+    pub newest_life_cycle: u64,
 }
 
 /// The state of an opening.
@@ -89,7 +94,7 @@ impl Opening {
             (Some(Asked::Leader), Answer::Leader(leader)) => self.leader = Some((*leader, now)),
             (Some(Asked::Bounds), Answer::Bounds(bounds)) => match bounds.up_to {
                 _ if bounds.last.is_none() => self.confirm_with_leader = true,
-                Some(up_to) if up_to >= view.floor => self.bounds = Some(*bounds),
+                Some(up_to) if up_to >= view.floor => self.bounds = Some(bounds.clone()),
                 _ => return false,
             },
             _ => return false,
@@ -104,7 +109,6 @@ impl Opening {
         view: &View,
         job: &JobKey,
         request: &Request,
-        grace: Duration,
         not_before: Option<Instant>,
     ) -> Next {
         if now >= self.answer_due() {
@@ -119,7 +123,7 @@ impl Opening {
         {
             return self.look_again(now, None);
         }
-        match self.find_end(now, view, job, cursor, grace) {
+        match self.find_end(now, view, job, cursor, request) {
             Ok(end) => self.open(view, job, request, cursor, end),
             Err(next) => next,
         }
@@ -153,22 +157,25 @@ impl Opening {
         view: &View,
         job: &JobKey,
         cursor: Cursor,
-        grace: Duration,
+        request: &Request,
     ) -> Result<Found, Next> {
-        if let Some(last) = view.job.last() {
+        if let Some(last) = view.job.last()
+            && !cursor.state
+        {
             let reads_history = cursor.after.is_some_and(|after| after < view.floor.min(last));
             if !reads_history {
-                return Ok(Found { last, hint: None });
+                return Ok(Found { last, hint: None, position: None });
             }
         }
-        if let Some(bounds) = self.bounds
+        if let Some(bounds) = &self.bounds
             && let (Some(last), Some(up_to)) = (bounds.last, bounds.up_to)
         {
             let newest = view.job.last().unwrap_or(0).max(last);
-            return Ok(Found { last: newest, hint: Some(End { last, up_to }) });
+            let position = if cursor.state { Some(up_to) } else { None };
+            return Ok(Found { last: newest, hint: Some(End { last, up_to }), position });
         }
         if let Some((leader, at)) = self.leader {
-            return self.judge_leader(now, view, job, leader, at, grace);
+            return self.judge_leader(now, view, job, cursor, (leader, at), request);
         }
         let asked = if self.confirm_with_leader { Asked::Leader } else { Asked::Bounds };
         Err(self.ask(asked, job))
@@ -179,15 +186,25 @@ impl Opening {
         now: Instant,
         view: &View,
         job: &JobKey,
-        leader: LeaderView,
-        at: Instant,
-        grace: Duration,
+        cursor: Cursor,
+        (leader, at): (LeaderView, Instant),
+        request: &Request,
     ) -> Result<Found, Next> {
         let end: Option<End> = (&leader).into();
         if let Some(end) = end {
+            if request.state {
+                // A replica that knew nothing of it will know in a moment.
+                (self.leader, self.confirm_with_leader) = (None, false);
+                return Err(Next::Wait(now + LOOK_EVERY));
+            }
             let newest = view.job.last().unwrap_or(0).max(end.last);
-            return Ok(Found { last: newest, hint: Some(end) });
+            return Ok(Found { last: newest, hint: Some(end), position: None });
         }
+        let UnknownJob::Refuse { after: grace } = request.unknown_job else {
+            // Who has a cursor reads from there, and is told of what is gone.
+            let position = cursor.after.is_none().then_some(leader.stream_last);
+            return Ok(Found { last: 0, hint: None, position });
+        };
         let grace_ends = self.started + grace;
         if now < grace_ends {
             return Err(Next::Wait(grace_ends.min(now + LOOK_EVERY)));
@@ -214,9 +231,11 @@ impl Opening {
         Next::Open(Opened {
             last: found.last,
             first,
-            position: cursor.after.unwrap_or(found.last),
+            position: found.position.or(cursor.after).unwrap_or(found.last),
             hint: found.hint,
             cursor_invalid: cursor.invalid,
+            state: self.bounds.as_ref().map(|bounds| Arc::clone(&bounds.state)).unwrap_or_default(),
+            newest_life_cycle: self.bounds.as_ref().map_or(0, Bounds::newest_life_cycle),
         })
     }
 
@@ -228,7 +247,7 @@ impl Opening {
             {
                 Some(Some(oldest))
             }
-            _ => self.bounds.and_then(|bounds| bounds.first).map(Some).or(self.first),
+            _ => self.bounds.as_ref().and_then(|bounds| bounds.first).map(Some).or(self.first),
         }
     }
 
@@ -241,7 +260,7 @@ impl Opening {
         found: Found,
     ) -> Option<Notice> {
         let after = cursor.after.filter(|after| *after > 0 && *after < view.floor)?;
-        let bounds = self.bounds?;
+        let bounds = self.bounds.as_ref()?;
         if request.on_truncated != OnTruncated::Fail || bounds.stream_first <= after + 1 {
             return None;
         }
@@ -258,6 +277,8 @@ impl Opening {
 struct Found {
     last: u64,
     hint: Option<End>,
+    /// Where to start instead of at the cursor.
+    position: Option<u64>,
 }
 
 /// The cursor as it stands in the present incarnation.
@@ -265,12 +286,15 @@ struct Found {
 struct Cursor {
     after: Option<u64>,
     invalid: bool,
+    /// No cursor, but the state and what follows it.
+    state: bool,
 }
 
 impl Cursor {
     fn of(request: &Request, view: &View) -> Self {
         let invalid = request.after.is_some_and(|after| after > 0)
             && request.epoch.as_ref().is_some_and(|epoch| **epoch != *view.epoch);
-        Self { after: if invalid { Some(0) } else { request.after }, invalid }
+        let after = if invalid { Some(0) } else { request.after };
+        Self { after, invalid, state: request.state }
     }
 }

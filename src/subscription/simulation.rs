@@ -130,6 +130,7 @@ impl Model {
                     last: seen.last().map(|event| event.id),
                     first: seen.first().map(|event| event.id),
                     stream_first: self.first,
+                    state: seen.into(),
                 })
             }
             Question::First(_) => {
@@ -221,11 +222,16 @@ impl Run {
                 OnTruncated::Earliest
             },
             position: model.rng.bool(),
+            state: false,
+            unknown_job: if model.rng.bool() {
+                UnknownJob::Wait
+            } else {
+                UnknownJob::Refuse { after: Duration::from_secs(2) }
+            },
         };
         let job = JobKey::new("k", &format!("j{WATCHED}")).unwrap();
-        let grace = Duration::from_secs(2);
         Self {
-            subscription: Subscription::new(job, request, grace, model.now),
+            subscription: Subscription::new(job, request, model.now),
             client: Client {
                 cursor: after.unwrap_or(0),
                 live_only: after.is_none(),
