@@ -155,22 +155,6 @@ pub struct EventView<'a> {
     pub payload: &'a [u8],
 }
 
-/// An event as it goes over the wire, ready for any number of sockets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EncodedEvent {
-    /// A whole message, framing included.
-    pub message: Bytes,
-    /// Where in `message` the bare event lies, for messages that hold several.
-    pub body: std::ops::Range<usize>,
-}
-
-impl EncodedEvent {
-    /// The bare event.
-    pub fn body(&self) -> &[u8] {
-        self.message.get(self.body.clone()).unwrap_or_default()
-    }
-}
-
 /// The fields of a stored event's payload, each as the producer wrote it.
 #[derive(Debug, Default, Deserialize)]
 pub struct StoredBody<'a> {

@@ -1,16 +1,19 @@
 //! jobwire: watch long-running jobs over WebSocket, from one durable NATS JetStream stream.
 //!
-//! `event ← journal ← window ← subscription ← session ← http ← cli`, and
-//! `event ← dialect ← session, http`: a module knows only what is left of it.
+//! `event, subject ← journal ← window ← subscription ← session ← http ← cli`, and
+//! `event ← progress ← encoded ← dialect ← session, http`: a module knows only what is left of
+//! it.
 
 pub mod cli;
 pub mod config;
 pub mod dialect;
 pub mod drain;
+pub mod encoded;
 pub mod event;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+pub mod progress;
 pub mod recent;
 pub mod session;
 pub mod subject;

@@ -9,7 +9,7 @@ use prometheus::{IntGaugeVec, TextEncoder};
 use crate::journal::catch_up::CatchUpObserver;
 use crate::journal::tail::TailObserver;
 use crate::session::SessionMetrics;
-use crate::window::Window;
+use crate::window::{Ring, Window};
 
 /// Every family of the process.
 pub struct Metrics {
@@ -48,8 +48,8 @@ impl Metrics {
     ///
     /// # Errors
     /// A family cannot be written.
-    pub fn text(&self, window: &Window) -> prometheus::Result<String> {
-        self.window.observe(window);
+    pub fn text(&self, windows: &[Window]) -> prometheus::Result<String> {
+        self.window.observe(windows);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -173,12 +173,17 @@ impl WindowMetrics {
         })
     }
 
-    fn observe(&self, window: &Window) {
-        let ring = window.read();
+    /// The sums over all streams; the sequences are those of the first.
+    fn observe(&self, windows: &[Window]) {
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.bytes.set(signed(ring.cost() as u64));
-        self.events.set(signed(ring.events() as u64));
-        self.jobs.set(signed(ring.job_count() as u64));
+        let sum = |size: fn(&Ring) -> usize| {
+            signed(windows.iter().map(|window| size(&window.read()) as u64).sum())
+        };
+        self.bytes.set(sum(Ring::cost));
+        self.events.set(sum(Ring::events));
+        self.jobs.set(sum(Ring::job_count));
+        let Some(first) = windows.first() else { return };
+        let ring = first.read();
         self.floor.set(signed(ring.floor()));
         self.head.set(signed(ring.head()));
         self.stream_last.set(signed(ring.stream().map_or(0, |stream| stream.last)));

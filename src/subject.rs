@@ -86,6 +86,15 @@ impl SubjectTemplate {
         Ok(Self { tokens, kind: kind.into() })
     }
 
+    /// The same template, whose configured kind is forgotten where it has a `{kind}`: two
+    /// templates are then equal when they mean the same.
+    pub fn without_spare_kind(mut self) -> Self {
+        if self.tokens.contains(&Token::Kind) {
+            self.kind = "".into();
+        }
+        self
+    }
+
     /// Takes a subject apart; `None` if it is no event's.
     pub fn split<'a>(&self, subject: &'a str) -> Option<SubjectParts<'a>> {
         let (mut kind, mut job, mut event_type) = (None, None, None);

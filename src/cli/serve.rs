@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::signals::StopSignals;
+use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig};
 use crate::drain::Drain;
 use crate::http::{self, Admin, Public, Readiness, Serving};
@@ -36,33 +37,27 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
-    let tail_api = connect(&config.nats, "jobwire tail").await?;
-    let history_api = connect(&config.nats, "jobwire catch-up").await?;
+    let connections = Connections::open(&config.nats).await?;
     let listeners = Listeners::bind(&config)?;
     let metrics = Arc::new(Metrics::new()?);
-    let window = Window::new(config.limits.window, Arc::default());
     let (drain_sender, drain) = watch::channel(Drain::default());
-
-    let (tail, tail_status) =
-        Tail::new(tail_api, window.clone(), Arc::new(metrics.journal.clone()));
-    let history = CatchUp::new(
-        history_api,
-        tokio::runtime::Handle::current(),
-        config.limits.catch_up_slots,
-        config.limits.page_cache,
-        Arc::new(metrics.journal.clone()),
-    );
-    tokio::spawn(tail.run());
-    tokio::spawn(history.clone().run());
+    let (sources, tails): (Vec<Source>, Vec<_>) = config
+        .routes
+        .sources
+        .iter()
+        .map(|source| connections.follow(source, &config, &metrics))
+        .unzip();
+    let windows: Vec<Window> = sources.iter().map(|source| source.window.clone()).collect();
 
     let public = Public {
-        window: window.clone(),
+        windows: windows.clone().into(),
+        routes: config.routes.routes.clone().into(),
         drain: drain.clone(),
         connections: Arc::default(),
         max_connections: config.limits.max_connections,
     };
     let settings = WorkerSettings {
-        sources: vec![Source { window: window.clone(), history: Arc::new(history) }],
+        sources,
         timing: config.timing.clone(),
         max_subscriptions: config.limits.max_subscriptions,
         metrics: metrics.sessions.clone(),
@@ -70,18 +65,56 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         blocked: Arc::default(),
     };
     let serving = Arc::new(Serving::start(config.workers, &public, &settings)?);
-    let readiness = Readiness { tail: tail_status, drain };
-    listeners.serve(&serving, Admin { readiness: readiness.clone(), metrics, window });
-    tokio::spawn(tell_readiness(readiness.tail));
+    tokio::spawn(tell_readiness(tails.clone()));
+    let readiness = Readiness { tails, drain };
+    listeners.serve(&serving, Admin { readiness, metrics, windows });
 
     signals.next().await;
     drain_connections(&drain_sender, config.timing.drain, &public.connections, &mut signals).await;
     Ok(())
 }
 
-async fn connect(config: &NatsConfig, name: &str) -> anyhow::Result<StreamApi> {
-    let client = connect_in_background(config, name).await?;
-    Ok(StreamApi::new(client, config, &config.stream, Arc::default()))
+/// Two connections to NATS: a large history never stands before a live event.
+struct Connections {
+    tail: async_nats::Client,
+    history: async_nats::Client,
+}
+
+impl Connections {
+    async fn open(config: &NatsConfig) -> anyhow::Result<Self> {
+        Ok(Self {
+            tail: connect_in_background(config, "jobwire tail").await?,
+            history: connect_in_background(config, "jobwire catch-up").await?,
+        })
+    }
+
+    /// Begins to follow one stream.
+    fn follow(
+        &self,
+        source: &SourceConfig,
+        config: &Config,
+        metrics: &Metrics,
+    ) -> (Source, watch::Receiver<TailStatus>) {
+        // The budgets are the process's, all streams together.
+        let streams = config.routes.sources.len();
+        let api = |client: &async_nats::Client| {
+            let subjects = Arc::clone(&source.subjects);
+            StreamApi::new(client.clone(), &config.nats, &source.stream, subjects)
+        };
+        let window = Window::new(config.limits.window / streams, Arc::clone(&source.subjects));
+        let observer = Arc::new(metrics.journal.clone());
+        let (tail, status) = Tail::new(api(&self.tail), window.clone(), observer.clone());
+        let history = CatchUp::new(
+            api(&self.history),
+            tokio::runtime::Handle::current(),
+            config.limits.catch_up_slots.div_ceil(streams),
+            config.limits.page_cache / streams,
+            observer,
+        );
+        tokio::spawn(tail.run());
+        tokio::spawn(history.clone().run());
+        (Source { window, history: Arc::new(history) }, status)
+    }
 }
 
 /// The bound listeners, and what is said of them.
@@ -115,10 +148,13 @@ impl Listeners {
 }
 
 /// Says once that watchers are served.
-async fn tell_readiness(mut tail: watch::Receiver<TailStatus>) {
-    if tail.wait_for(TailStatus::is_ready).await.is_ok() {
-        tracing::info!("ready");
+async fn tell_readiness(tails: Vec<watch::Receiver<TailStatus>>) {
+    for mut tail in tails {
+        if tail.wait_for(TailStatus::is_ready).await.is_err() {
+            return;
+        }
     }
+    tracing::info!("ready");
 }
 
 /// Closes the connections over the drain time; a second signal ends it at once.

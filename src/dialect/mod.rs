@@ -4,10 +4,11 @@
 //! Nothing here knows sessions, windows or NATS. What a client may read is a closed list of codes
 //! and sentences, all of it in these modules.
 
+mod form;
 pub mod frame;
 pub mod optimization;
-mod progress;
 mod timestamp;
 
-pub use progress::{Progress, Standing};
+pub use form::{Form, encode, is_final, standing};
+
 pub use timestamp::iso8601;

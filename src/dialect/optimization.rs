@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use super::frame::{TextFrame, text};
 use super::iso8601;
-use crate::event::{EncodedEvent, EventView, JobKey, MalformedEvent, StoredBody};
+use crate::encoded::EncodedEvent;
+use crate::event::{EventView, JobKey, MalformedEvent, StoredBody};
+use crate::progress::Progress;
 
 /// Bytes of a `replay` message at most, unless one event alone is larger: common clients stop at
 /// 1 MiB.
@@ -258,7 +260,7 @@ impl RawCommand {
 }
 
 /// How a job is named in messages: the kind only where it is not the route's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Naming {
     /// Write the kind.
     pub with_kind: bool,
@@ -319,7 +321,9 @@ pub fn encode_event(
     let end = frame.len();
     frame.push("}");
     let (message, header) = frame.finish();
-    Ok(EncodedEvent { message, body: header + start..header + end })
+    // Every stored event is shown as it is: nothing is remembered, and nothing ends anything.
+    let body = header + start..header + end;
+    Ok(EncodedEvent { message, body, after: Progress::default(), ends: false })
 }
 
 /// A `replay` message under construction.

@@ -15,8 +15,8 @@ use crate::window::Window;
 /// What readiness depends on.
 #[derive(Clone)]
 pub struct Readiness {
-    /// How the tail is doing.
-    pub tail: watch::Receiver<TailStatus>,
+    /// How the tail of each stream is doing.
+    pub tails: Vec<watch::Receiver<TailStatus>>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
 }
@@ -26,9 +26,11 @@ impl Readiness {
         if self.drain.borrow().spread().is_some() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
-        let tail = self.tail.borrow();
-        let status = if tail.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        text(status, format!("{}\n", *tail))
+        let tails: Vec<TailStatus> = self.tails.iter().map(|tail| tail.borrow().clone()).collect();
+        let all_ready = tails.iter().all(TailStatus::is_ready);
+        let status = if all_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let lines: String = tails.iter().map(|tail| format!("{tail}\n")).collect();
+        text(status, lines)
     }
 }
 
@@ -38,8 +40,8 @@ pub struct Admin {
     pub readiness: Readiness,
     /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// The window, whose size is a metric.
-    pub window: Window,
+    /// The windows, whose sizes are metrics.
+    pub windows: Vec<Window>,
 }
 
 impl Admin {
@@ -58,7 +60,7 @@ impl Admin {
     }
 
     fn metrics(&self) -> Answer {
-        match self.metrics.text(&self.window) {
+        match self.metrics.text(&self.windows) {
             Ok(body) => with_type(StatusCode::OK, prometheus::TEXT_FORMAT, body.into()),
             Err(error) => {
                 tracing::error!(%error, "metrics cannot be written");

@@ -19,6 +19,8 @@ pub enum HttpError {
     UpgradeRequired,
     /// The upgrade breaks RFC 6455.
     BadUpgrade,
+    /// The path or the query names no job that can be.
+    InvalidJob,
     /// The process is stopping.
     Draining,
     /// Something of ours.
@@ -31,7 +33,7 @@ impl HttpError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::BadUpgrade => StatusCode::BAD_REQUEST,
+            Self::BadUpgrade | Self::InvalidJob => StatusCode::BAD_REQUEST,
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -43,6 +45,7 @@ impl HttpError {
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::UpgradeRequired => "UPGRADE_REQUIRED",
             Self::BadUpgrade => "BAD_UPGRADE",
+            Self::InvalidJob => "INVALID_JOB_ID",
             Self::Draining => "DRAINING",
             Self::Internal => "INTERNAL",
         }
@@ -54,6 +57,9 @@ impl HttpError {
             Self::MethodNotAllowed => "This path is read with GET",
             Self::UpgradeRequired => "This path is a WebSocket: ask for an upgrade",
             Self::BadUpgrade => "The upgrade needs Sec-WebSocket-Key and Sec-WebSocket-Version: 13",
+            Self::InvalidJob => {
+                "A job id and a kind have 1 to 128 characters of A-Z, a-z, 0-9, _ and -"
+            }
             Self::Draining => "This gateway is stopping: connect again",
             Self::Internal => "The gateway failed",
         }

@@ -43,8 +43,9 @@ impl<'a> From<&'a JobSummary> for Job<'a> {
 }
 
 /// The newest jobs, those that began last first.
-pub fn list(window: &Window) -> Answer {
-    let summaries = window.read().summaries(LIMIT);
+pub fn list(windows: &[Window]) -> Answer {
+    let summaries: Vec<JobSummary> =
+        windows.iter().flat_map(|window| window.read().summaries(LIMIT)).collect();
     let jobs: Vec<Job<'_>> = summaries.iter().map(Job::from).collect();
     json(StatusCode::OK, &serde_json::json!({ "jobs": jobs }))
 }

@@ -1,6 +1,7 @@
 //! Which path means what: the one table of the public listener.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
@@ -10,35 +11,43 @@ use super::server::Public;
 use super::{jobs, page, upgrade};
 use crate::session::{Profile, Worker};
 
-/// The kind of jobs that are named without one on the optimization route.
-const OPTIMIZATION: &str = "optimization";
-
 /// What a path leads to.
 enum Resource {
-    WebSocket(Profile),
+    /// The job is as the path names it: not checked yet.
+    WebSocket(Profile, Option<String>),
     Jobs,
     File(Answer),
 }
 
-fn find(path: &str) -> Option<Resource> {
-    Some(match path {
-        "/ws/optimization" => Resource::WebSocket(Profile { feed: 0, kind: OPTIMIZATION.into() }),
-        "/api/v1/jobs" => Resource::Jobs,
-        path => Resource::File(page::find(path)?),
-    })
+fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
+    let path = request.uri().path();
+    // A file may stand at the path of a WebSocket: the page is at the root, and so is beam-search.
+    if !hyper_tungstenite::is_upgrade_request(request)
+        && let Some(file) = page::find(path)
+    {
+        return Some(Resource::File(file));
+    }
+    if path == "/api/v1/jobs" {
+        return Some(Resource::Jobs);
+    }
+    let (route, job) =
+        public.routes.iter().find_map(|route| Some((route, route.path.matches(path)?)))?;
+    let profile = Profile { route: Arc::clone(route), kind: Arc::clone(&route.kind), job: None };
+    Some(Resource::WebSocket(profile, job.map(str::to_owned)))
 }
 
 /// Answers one request.
 pub fn answer(public: &Public, worker: &Rc<Worker>, request: Request<Incoming>) -> Answer {
-    let Some(resource) = find(request.uri().path()) else { return HttpError::NotFound.into() };
+    let Some(resource) = find(public, &request) else { return HttpError::NotFound.into() };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return HttpError::MethodNotAllowed.into();
     }
     match resource {
-        Resource::WebSocket(profile) => {
-            upgrade::upgrade(public, worker, profile, request).unwrap_or_else(Answer::from)
+        Resource::WebSocket(profile, job) => {
+            upgrade::upgrade(public, worker, profile, job.as_deref(), request)
+                .unwrap_or_else(Answer::from)
         }
-        Resource::Jobs => jobs::list(&public.window),
+        Resource::Jobs => jobs::list(&public.windows),
         Resource::File(file) => file,
     }
 }

@@ -18,6 +18,7 @@ use tokio::task::LocalSet;
 use super::admin::Admin;
 use super::answer::Answer;
 use super::routes;
+use crate::config::routes::Route;
 use crate::drain::Drain;
 use crate::session::{Worker, WorkerSettings};
 use crate::window::Window;
@@ -68,8 +69,10 @@ pub fn bind(
 /// What the public listener answers from.
 #[derive(Clone)]
 pub struct Public {
-    /// The newest events.
-    pub window: Window,
+    /// The newest events of every stream.
+    pub windows: Arc<[Window]>,
+    /// Which path means what.
+    pub routes: Arc<[Arc<Route>]>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
     /// Upgraded connections of the process.

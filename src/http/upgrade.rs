@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::answer::{Answer, HttpError};
 use super::server::Public;
+use crate::event::{JobKey, MAX_NAME, check_name};
 use crate::session::{Profile, Socket, Transport, Worker};
 
 /// Answers an upgrade, and begins the session once the answer is on its way.
@@ -21,7 +22,8 @@ use crate::session::{Profile, Socket, Transport, Worker};
 pub fn upgrade(
     public: &Public,
     worker: &Rc<Worker>,
-    profile: Profile,
+    mut profile: Profile,
+    job: Option<&str>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, HttpError> {
     if !hyper_tungstenite::is_upgrade_request(&request) {
@@ -29,6 +31,14 @@ pub fn upgrade(
     }
     if public.drain.borrow().spread().is_some() {
         return Err(HttpError::Draining);
+    }
+    if let Some(id) = job {
+        let kind = kind_of(&request).unwrap_or(&profile.kind);
+        let job = JobKey::new(kind, id).map_err(|_| HttpError::InvalidJob)?;
+        profile.job = Some(job);
+    } else if let Some(kind) = kind_of(&request) {
+        check_name(kind, MAX_NAME).map_err(|_| HttpError::InvalidJob)?;
+        profile.kind = kind.into();
     }
     let (answer, websocket) =
         hyper_tungstenite::upgrade(&mut request, None).map_err(|_| HttpError::BadUpgrade)?;
@@ -42,6 +52,11 @@ pub fn upgrade(
         drop(place);
     });
     Ok(answer)
+}
+
+/// The kind that the query names, for routes whose jobs may be of any kind.
+fn kind_of(request: &Request<Incoming>) -> Option<&str> {
+    request.uri().query()?.split('&').find_map(|pair| pair.strip_prefix("kind="))
 }
 
 /// A connection's place among those that the process may have.

@@ -15,6 +15,7 @@ use super::ending::Ending;
 use super::metrics::SessionMetrics;
 use super::socket::{Incoming, Socket};
 use super::worker::Worker;
+use crate::config::routes::Route;
 use crate::event::JobKey;
 use crate::journal::Question;
 
@@ -30,10 +31,12 @@ const LINGER: Duration = Duration::from_secs(2);
 /// What a connection's route says of it.
 #[derive(Debug, Clone)]
 pub struct Profile {
-    /// Number of the stream.
-    pub feed: usize,
+    /// The route.
+    pub route: Arc<Route>,
     /// The kind of jobs that are named without one.
-    pub kind: Rc<str>,
+    pub kind: Arc<str>,
+    /// The job that the path names.
+    pub job: Option<JobKey>,
 }
 
 /// See the module's text.
@@ -45,6 +48,8 @@ pub struct Session {
     /// The tick of the worker's wheel at which this session is looked at; `u64::MAX`: none.
     pub(super) armed: Cell<u64>,
     waker: RefCell<Waker>,
+    /// When the last event came, for routes that close idle connections.
+    pub(super) event_at: Cell<Instant>,
 }
 
 /// What changes while a connection lives.
@@ -91,9 +96,13 @@ impl Session {
             }),
             armed: Cell::new(u64::MAX),
             waker: RefCell::new(Waker::noop().clone()),
+            event_at: Cell::new(now),
             worker,
         });
-        session.worker.arm(&session, now + session.worker.settings.timing.ping_interval);
+        let first_look = session.profile.route.idle_timeout.into_iter();
+        let first_look =
+            first_look.fold(session.worker.settings.timing.ping_interval, Duration::min);
+        session.worker.arm(&session, now + first_look);
         let spread = session.worker.settings.drain.borrow().spread();
         if let Some(spread) = spread {
             // Upgraded in the moment in which the process began to stop.
@@ -213,7 +222,7 @@ impl Session {
                 }
             };
             match incoming {
-                Ok(Incoming::Text(text)) => self.obey(&text),
+                Ok(Incoming::Text(text)) => self.hear(&text),
                 Ok(Incoming::Binary) => self.end(Ending::Binary),
                 Ok(Incoming::Control) => {}
                 Err(ending) => self.end(ending),
@@ -310,6 +319,13 @@ impl Session {
         let mut or_at = |at: Instant| next = next.min(at);
         if let Some(at) = close_at.filter(|at| *at > now) {
             or_at(at);
+        }
+        if let Some(limit) = self.profile.route.idle_timeout {
+            let idle_at = self.event_at.get() + limit;
+            if idle_at <= now {
+                self.end(Ending::Idle);
+            }
+            or_at(idle_at.max(now));
         }
         if blocked {
             let stuck_at = accepted_at + timing.stuck_timeout;

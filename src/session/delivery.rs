@@ -12,15 +12,17 @@ use futures_util::future::BoxFuture;
 
 use super::connection::Session;
 use super::distribution::Due;
+use super::ending::Ending;
 use super::worker::{Feed, Worker};
-use crate::dialect::optimization::{self, Batch, Code, Naming};
-use crate::event::{EncodedEvent, EventView, JobKey};
+use crate::dialect::optimization::{Batch, Naming};
+use crate::dialect::{Form, encode, standing};
+use crate::encoded::EncodedEvent;
+use crate::event::{EventView, JobKey};
 use crate::journal::{Answer, Page, Question};
-use crate::subscription::{Admission, Notice, Step, Subscription};
+use crate::progress::{Progress, Standing};
+use crate::subscription::{Admission, Step, Subscription};
 use crate::window::{Entry, FrameVariant, JobRead, ReadBound};
 
-/// Encodings of one event that sessions use: with and without the kind.
-pub const VARIANTS: usize = 2;
 /// Events read under one lock of the window.
 const EVENTS: usize = 256;
 /// Frames are appended to one socket up to this before it is written.
@@ -41,8 +43,12 @@ pub struct Watch {
     pub(super) session: Weak<Session>,
     pub(super) feed: Rc<Feed>,
     pub(super) job: JobKey,
-    pub(super) naming: Naming,
-    pub(super) variant: FrameVariant,
+    /// What it wants of every event.
+    pub(super) form: Form,
+    /// Where the job stands after what was sent.
+    pub(super) progress: Cell<Progress>,
+    /// Events before this one are gone, and the client was not told yet.
+    pub(super) truncated_before: Cell<Option<u64>>,
     pub(super) machine: RefCell<Subscription>,
     /// Place in the worker's list of the job's watchers.
     pub(super) place: Cell<usize>,
@@ -83,25 +89,24 @@ pub struct Asking {
 }
 
 impl Worker {
-    /// An event of the window in one encoding.
-    pub(super) fn encode(&self, entry: &Entry<'_>, variant: usize) -> Encoded {
-        let Some(key) = u8::try_from(variant).ok().and_then(FrameVariant::new) else {
-            return Encoded::NotWanted;
-        };
-        let naming = Naming { with_kind: variant == 1 };
-        match entry.encoded(key, |job, event| self.encode_view(job, event, naming)) {
-            Some(frame) => Encoded::Frame(frame),
-            None => Encoded::Malformed,
-        }
+    /// An event of the window in one form.
+    pub(super) fn encode(&self, entry: &Entry<'_>, form: Form, before: Progress) -> Encoded {
+        let standing = standing(entry.event, entry.newest_life_cycle);
+        let Some(variant) = variant(form, standing) else { return Encoded::NotWanted };
+        let encoded = entry
+            .encoded(variant, |job, event| self.encode_view(job, event, form, before, standing));
+        encoded.map_or(Encoded::Malformed, Encoded::Frame)
     }
 
     fn encode_view(
         &self,
         job: &JobKey,
         event: EventView<'_>,
-        naming: Naming,
+        form: Form,
+        before: Progress,
+        standing: Standing,
     ) -> Option<EncodedEvent> {
-        match optimization::encode_event(job, event, naming) {
+        match encode(form, job, event, before, standing) {
             Ok(encoded) => {
                 self.settings.metrics.encoded.inc();
                 Some(encoded)
@@ -115,17 +120,10 @@ impl Worker {
     }
 }
 
-/// The variant of a naming.
-pub fn variant_of(naming: Naming) -> FrameVariant {
-    const PLAIN: FrameVariant = match FrameVariant::new(0) {
-        Some(variant) => variant,
-        None => unreachable!(),
-    };
-    const WITH_KIND: FrameVariant = match FrameVariant::new(1) {
-        Some(variant) => variant,
-        None => unreachable!(),
-    };
-    if naming.with_kind { WITH_KIND } else { PLAIN }
+/// Where an encoding is kept: an ending that the job outlived looks different.
+fn variant(form: Form, standing: Standing) -> Option<FrameVariant> {
+    let number = 2 * form.number() + usize::from(standing == Standing::Superseded);
+    u8::try_from(number).ok().and_then(FrameVariant::new)
 }
 
 impl Session {
@@ -141,7 +139,7 @@ impl Session {
             }
             return false;
         }
-        let mut state = self.state.borrow_mut();
+        let state = self.state.borrow_mut();
         if state.blocked || state.ending.is_some() || state.socket.pending() > GATHERED {
             machine.fall_behind(cursor);
             drop((machine, state));
@@ -151,23 +149,58 @@ impl Session {
         }
         let before = state.socket.pending();
         let admission = machine.admit(due.id, &due.event_type);
-        match (admission, due.encoded.get(watch.variant.number())) {
-            (Admission::Skip, _) | (_, None | Some(Encoded::NotWanted)) => {}
-            (_, Some(Encoded::Malformed)) => {
-                state.socket.push(malformed(watch, due.id));
-            }
-            (Admission::Live, Some(Encoded::Frame(frame))) => {
-                self.metrics().delivered.inc();
-                state.socket.push(frame.message.clone());
-            }
-            (Admission::History, Some(Encoded::Frame(frame))) => {
-                self.metrics().delivered.inc();
-                let mut batch = Batch::new(&watch.job, watch.naming);
-                batch.push(frame.body());
-                state.socket.push(batch.finish());
-            }
+        drop((machine, state));
+        let encoded = due.encoded.get(watch.form.number()).unwrap_or(&Encoded::NotWanted);
+        if let Some(frame) = self.frame_of_event(watch, admission, due.id, encoded) {
+            self.state.borrow_mut().socket.push(frame);
         }
-        before == 0 && state.socket.pending() > 0
+        self.after_event(watch, admission, encoded);
+        before == 0 && self.state.borrow().socket.pending() > 0
+    }
+
+    /// A single event as a message of its own; `None` if nothing is to be sent.
+    fn frame_of_event(
+        &self,
+        watch: &Watch,
+        admission: Admission,
+        id: u64,
+        encoded: &Encoded,
+    ) -> Option<Bytes> {
+        match (admission, encoded) {
+            (Admission::Skip, _) | (_, Encoded::NotWanted) => None,
+            (_, Encoded::Malformed) => self.malformed(watch, id),
+            (Admission::History, Encoded::Frame(frame)) => {
+                let Form::Optimization(naming) = watch.form else {
+                    return self.whole(watch, frame);
+                };
+                self.metrics().delivered.inc();
+                let mut batch = Batch::new(&watch.job, naming);
+                batch.push(frame.body());
+                Some(batch.finish())
+            }
+            (Admission::Live, Encoded::Frame(frame)) => self.whole(watch, frame),
+        }
+    }
+
+    fn whole(&self, watch: &Watch, frame: &EncodedEvent) -> Option<Bytes> {
+        if frame.message.is_empty() {
+            return None;
+        }
+        self.metrics().delivered.inc();
+        Some(self.with_truncation(watch, frame.message.clone()))
+    }
+
+    /// What an event changes beside the bytes it makes.
+    fn after_event(&self, watch: &Watch, admission: Admission, encoded: &Encoded) {
+        let Encoded::Frame(frame) = encoded else { return };
+        watch.progress.set(frame.after);
+        if admission == Admission::Skip {
+            return;
+        }
+        self.event_at.set(self.worker.now());
+        if frame.ends && self.ends_with_its_job() {
+            self.end(Ending::JobEnded);
+        }
     }
 
     /// Puts a subscription into the connection's rounds, unless it is in them.
@@ -305,8 +338,8 @@ impl Session {
         let mut sending = Sending::new(self, watch, allowance);
         let read =
             watch.feed.source.window.read().read_job(watch.job.as_str(), after, bound, |entry| {
-                let encoded = self.worker.encode(entry, watch.variant.number());
-                sending.send(entry.event.id, entry.event.event_type, encoded);
+                let encoded = self.worker.encode(entry, watch.form, watch.progress.get());
+                sending.send(entry.event.id, entry.event.event_type, &encoded);
             });
         let sent = sending.finish();
         if let JobRead::Through(through) = read {
@@ -318,16 +351,25 @@ impl Session {
     fn deliver(&self, watch: &Rc<Watch>, page: &Page, after: u64, allowance: usize) -> usize {
         let mut sending = Sending::new(self, watch, allowance);
         let mut complete = true;
+        let newest = watch.machine.borrow().newest_life_cycle();
+        let newest = newest.max(watch.feed.view(&watch.job).newest_life_cycle);
         for event in page.events_after(after) {
             if sending.sent >= allowance {
                 complete = false;
                 break;
             }
-            let encoded = match self.worker.encode_view(&watch.job, event.as_view(), watch.naming) {
-                Some(frame) => Encoded::Frame(frame),
-                None => Encoded::Malformed,
-            };
-            sending.send(event.id, &event.event_type, encoded);
+            let view = event.as_view();
+            let encoded = self
+                .worker
+                .encode_view(
+                    &watch.job,
+                    view,
+                    watch.form,
+                    watch.progress.get(),
+                    standing(view, newest),
+                )
+                .map_or(Encoded::Malformed, Encoded::Frame);
+            sending.send(event.id, &event.event_type, &encoded);
         }
         let sent = sending.finish();
         if complete {
@@ -335,68 +377,6 @@ impl Session {
         }
         sent
     }
-
-    /// Tells the client something that is no event; the bytes it took.
-    fn tell(&self, watch: &Watch, notice: &Notice) -> usize {
-        let frame = self.frame_of(watch, notice);
-        let length = frame.as_ref().map_or(0, Bytes::len);
-        if let Some(frame) = frame {
-            self.state.borrow_mut().socket.push(frame);
-        }
-        length
-    }
-
-    fn frame_of(&self, watch: &Watch, notice: &Notice) -> Option<Bytes> {
-        let (job, naming) = (&watch.job, watch.naming);
-        let error = |code, sentence: &str, numbers: &[(&str, u64)], epoch: Option<&str>| {
-            optimization::error(job, naming, code, sentence, numbers, epoch)
-        };
-        Some(match notice {
-            Notice::Subscribed { last, first, epoch, .. } => {
-                optimization::subscribed(job, naming, *last, *first, epoch)
-            }
-            Notice::Truncated { requested_after, first_available, last } => {
-                self.metrics().truncations.inc();
-                error(
-                    Code::HistoryTruncated,
-                    "Events after the cursor may be gone: completeness cannot be shown",
-                    &[
-                        ("requestedAfter", *requested_after),
-                        ("firstAvailable", *first_available),
-                        ("lastEventId", *last),
-                    ],
-                    None,
-                )
-            }
-            Notice::CursorInvalid { epoch } => {
-                self.metrics().invalid_cursors.inc();
-                error(
-                    Code::CursorInvalid,
-                    "The cursor belongs to another stream: everything follows from the beginning",
-                    &[],
-                    Some(epoch),
-                )
-            }
-            Notice::NotFound => error(Code::JobNotFound, "Job not found", &[], None),
-            Notice::Unavailable => {
-                error(Code::Unavailable, "The event store does not answer", &[], None)
-            }
-            Notice::Position { id } => optimization::position(job, naming, *id),
-            Notice::ReplayDone { empty: true } => Batch::new(job, naming).finish(),
-            Notice::ReplayDone { empty: false } => return None,
-        })
-    }
-}
-
-fn malformed(watch: &Watch, id: u64) -> Bytes {
-    optimization::error(
-        &watch.job,
-        watch.naming,
-        Code::EventMalformed,
-        "A stored message is not an event and is left out",
-        &[("id", id)],
-        None,
-    )
 }
 
 /// Events of one subscription on their way to the socket: history in batches, the rest one by
@@ -414,29 +394,30 @@ impl<'a> Sending<'a> {
         Self { session, watch, batch: None, allowance, sent: 0 }
     }
 
-    fn send(&mut self, id: u64, event_type: &str, encoded: Encoded) {
-        let admission = self.watch.machine.borrow_mut().admit(id, event_type);
-        match (admission, encoded) {
-            (Admission::Skip, _) | (_, Encoded::NotWanted) => {}
-            (_, Encoded::Malformed) => {
-                self.push_batch();
-                self.push(malformed(self.watch, id));
-            }
-            (Admission::History, Encoded::Frame(frame)) => self.add(frame.body()),
-            (Admission::Live, Encoded::Frame(frame)) => {
-                self.push_batch();
-                self.session.metrics().delivered.inc();
-                self.push(frame.message);
-            }
+    fn send(&mut self, id: u64, event_type: &str, encoded: &Encoded) {
+        // Nothing follows a close.
+        if self.session.state.borrow().ending.is_some() {
+            return;
         }
+        let admission = self.watch.machine.borrow_mut().admit(id, event_type);
+        if let (Admission::History, Form::Optimization(naming), Encoded::Frame(frame)) =
+            (admission, self.watch.form, encoded)
+        {
+            self.add(naming, frame.body());
+        } else if let Some(frame) = self.session.frame_of_event(self.watch, admission, id, encoded)
+        {
+            self.push_batch();
+            self.push(frame);
+        }
+        self.session.after_event(self.watch, admission, encoded);
     }
 
-    fn add(&mut self, body: &[u8]) {
+    fn add(&mut self, naming: Naming, body: &[u8]) {
         if self.batch.as_ref().is_some_and(|batch| !batch.has_room(body.len(), self.allowance)) {
             self.push_batch();
         }
         self.session.metrics().delivered.inc();
-        self.batch.get_or_insert_with(|| Batch::new(&self.watch.job, self.watch.naming)).push(body);
+        self.batch.get_or_insert_with(|| Batch::new(&self.watch.job, naming)).push(body);
         // Counted now, so that the allowance bounds the batch too.
         self.sent += body.len();
     }

@@ -7,8 +7,10 @@
 use std::rc::Rc;
 
 use super::connection::Session;
-use super::delivery::{Encoded, VARIANTS, Watch};
+use super::delivery::{Encoded, Watch};
 use super::worker::{Feed, Worker};
+use crate::dialect::Form;
+use crate::progress::Progress;
 use crate::window::LogRead;
 
 /// Events looked at under one lock of the window.
@@ -22,13 +24,13 @@ const WRITES: usize = 256;
 #[derive(Default, Clone)]
 pub struct Watchers {
     list: Vec<Rc<Watch>>,
-    /// How many of them want each encoding.
-    wanted: [u32; VARIANTS],
+    /// How many of them want each form.
+    wanted: [u32; Form::COUNT],
 }
 
 impl Watchers {
     pub(super) fn add(&mut self, watch: Rc<Watch>) {
-        if let Some(count) = self.wanted.get_mut(watch.variant.number()) {
+        if let Some(count) = self.wanted.get_mut(watch.form.number()) {
             *count += 1;
         }
         watch.place.set(self.list.len());
@@ -45,10 +47,28 @@ impl Watchers {
         if let Some(moved) = self.list.get(place) {
             moved.place.set(place);
         }
-        if let Some(count) = self.wanted.get_mut(watch.variant.number()) {
+        if let Some(count) = self.wanted.get_mut(watch.form.number()) {
             *count -= 1;
         }
         true
+    }
+
+    /// The form with this number, if anybody wants it.
+    fn wanted(&self, number: usize) -> Option<Form> {
+        self.wanted.get(number).filter(|count| **count > 0)?;
+        Form::of_number(number)
+    }
+
+    /// Where the job stands for those who follow in this form: for all of them in the same place.
+    fn progress(&self, form: Form) -> Progress {
+        if matches!(form, Form::Optimization(_)) {
+            return Progress::default();
+        }
+        self.list
+            .iter()
+            .find(|watch| watch.form == form && watch.machine.borrow().is_following())
+            .map(|watch| watch.progress.get())
+            .unwrap_or_default()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,7 +81,7 @@ pub struct Due {
     pub(super) id: u64,
     pub(super) stored_at: i64,
     pub(super) event_type: Box<str>,
-    pub(super) encoded: [Encoded; VARIANTS],
+    pub(super) encoded: [Encoded; Form::COUNT],
     watchers: Rc<Watchers>,
 }
 
@@ -122,9 +142,9 @@ impl Worker {
                     id: entry.event.id,
                     stored_at: entry.event.stored_at,
                     event_type: entry.event.event_type.into(),
-                    encoded: std::array::from_fn(|number| match of_job.wanted.get(number) {
-                        Some(1..) => self.encode(entry, number),
-                        _ => Encoded::NotWanted,
+                    encoded: std::array::from_fn(|number| match of_job.wanted(number) {
+                        Some(form) => self.encode(entry, form, of_job.progress(form)),
+                        None => Encoded::NotWanted,
                     }),
                     watchers: Rc::clone(of_job),
                 });

@@ -12,6 +12,14 @@ pub struct CloseCode(pub u16);
 pub enum Ending {
     /// The client closed it.
     ClientClosed,
+    /// The job that the connection was about has ended.
+    JobEnded,
+    /// Nothing happened for too long.
+    Idle,
+    /// There is no such job.
+    UnknownJob,
+    /// NATS did not answer.
+    Unavailable,
     /// It broke, or the client went away without a word.
     Lost,
     /// The client broke RFC 6455.
@@ -46,6 +54,10 @@ impl Ending {
     pub fn farewell(&self) -> Option<Farewell> {
         let (code, reason) = match self {
             Self::ClientClosed | Self::Lost | Self::Stuck => return None,
+            Self::JobEnded => (1000, "the job has ended".to_owned()),
+            Self::Idle => (1001, "nothing happened for too long".to_owned()),
+            Self::UnknownJob => (1008, "job not found".to_owned()),
+            Self::Unavailable => (1013, "the event store does not answer".to_owned()),
             Self::Violation => (1002, "protocol error".to_owned()),
             Self::NotUtf8 => (1007, "text that is not UTF-8".to_owned()),
             Self::Binary => (1003, "only text messages are understood".to_owned()),
@@ -61,6 +73,10 @@ impl Ending {
     pub fn label(&self) -> &'static str {
         match self {
             Self::ClientClosed => "client",
+            Self::JobEnded => "job_ended",
+            Self::Idle => "idle",
+            Self::UnknownJob => "unknown_job",
+            Self::Unavailable => "unavailable",
             Self::Lost => "lost",
             Self::Violation | Self::NotUtf8 | Self::Binary => "protocol",
             Self::TooLarge => "too_large",
@@ -79,6 +95,10 @@ mod tests {
     #[test]
     fn every_reason_fits_into_a_close_frame() {
         for ending in [
+            Ending::JobEnded,
+            Ending::Idle,
+            Ending::UnknownJob,
+            Ending::Unavailable,
             Ending::Violation,
             Ending::NotUtf8,
             Ending::Binary,

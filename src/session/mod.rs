@@ -9,6 +9,7 @@
 //! HTTP, routes and TLS are not known here.
 
 mod connection;
+mod conversation;
 mod delivery;
 mod distribution;
 mod ending;

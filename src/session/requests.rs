@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::connection::Session;
-use super::delivery::{Turn, Watch, variant_of};
+use super::delivery::{Turn, Watch};
 use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
 use crate::event::JobKey;
-use crate::subscription::{OnTruncated, Request, Subscription, UnknownJob};
+use crate::subscription::{OnTruncated, Request, Subscription};
 
 impl Session {
     /// Does what a text message asks for.
@@ -24,7 +24,8 @@ impl Session {
             Command::Ping => self.state.borrow_mut().socket.push(optimization::pong()),
             Command::Subscribe { job, after, epoch, event_types, fail_if_truncated, position } => {
                 let request = Request {
-                    after,
+                    // Without a cursor the route says where to begin.
+                    after: after.or(self.request_of_route().after),
                     epoch: epoch.map(Into::into),
                     event_types: event_types
                         .map(|types| types.into_iter().map(Into::into).collect()),
@@ -34,10 +35,7 @@ impl Session {
                         OnTruncated::Earliest
                     },
                     position,
-                    state: false,
-                    unknown_job: UnknownJob::Refuse {
-                        after: self.worker.settings.timing.job_grace,
-                    },
+                    ..self.request_of_route()
                 };
                 self.with_job(&job, |key| self.subscribe(key, request));
             }
@@ -68,21 +66,21 @@ impl Session {
         self.state.borrow_mut().socket.push(frame);
     }
 
-    fn subscribe(self: &Rc<Self>, job: JobKey, request: Request) {
+    pub(super) fn subscribe(self: &Rc<Self>, job: JobKey, request: Request) {
         // A subscription to the same job moves: nothing of the old one may follow.
         self.forget(&job);
         if self.state.borrow().subscriptions.len() >= self.worker.settings.max_subscriptions {
             return self.refuse_job(&job, Code::Limit, "Too many subscriptions on a connection");
         }
-        let Some(feed) = self.worker.feed(self.profile.feed) else { return };
-        let naming = self.naming(&job);
+        let Some(feed) = self.worker.feed(self.profile.route.source) else { return };
         let machine = Subscription::new(job.clone(), request, Instant::now());
         let watch = Rc::new(Watch {
             session: Rc::downgrade(self),
             feed: Rc::clone(feed),
             job: job.clone(),
-            naming,
-            variant: variant_of(naming),
+            form: self.form(&job),
+            progress: Cell::default(),
+            truncated_before: Cell::new(None),
             machine: RefCell::new(machine),
             place: Cell::new(0),
             turn: Cell::new(Turn::Waiting),

@@ -131,7 +131,9 @@ impl Worker {
         self.sessions.borrow_mut().insert(id, Rc::clone(&session));
         // Leaves the worker whatever happens, a panic included.
         let departure = Departure { worker: Rc::clone(&self), id };
-        if !has_place {
+        if has_place {
+            session.begin();
+        } else {
             session.end(Ending::Overloaded);
         }
         session.run().await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::HashMap;
 
-use crate::event::EncodedEvent;
+use crate::encoded::EncodedEvent;
 
 /// How many encodings of one event can be kept.
 pub const FRAME_VARIANTS: usize = 16;
@@ -66,5 +66,5 @@ impl FrameTable {
 }
 
 fn cost(encoded: Option<&EncodedEvent>) -> usize {
-    ENTRY_COST + encoded.map_or(0, |encoded| encoded.message.len())
+    ENTRY_COST + encoded.map_or(0, EncodedEvent::cost)
 }

@@ -28,6 +28,13 @@ pub struct JobSlot {
     pub life_cycle: Option<Located>,
 }
 
+impl JobSlot {
+    /// Id of the newest life-cycle event; 0: none.
+    pub fn newest_life_cycle(&self) -> u64 {
+        self.life_cycle.map_or(0, |located| located.id)
+    }
+}
+
 /// A job as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobSummary {

@@ -63,6 +63,8 @@ pub struct View {
     pub head: u64,
     /// The job in view.
     pub job: JobView,
+    /// The job's newest life-cycle event in the window; 0: none.
+    pub newest_life_cycle: u64,
     /// What the leader last said.
     pub stream: Option<StreamState>,
 }

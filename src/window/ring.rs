@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::frames::{FrameTable, FrameVariant};
 use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, Located};
 use super::{Arrival, JobView, StreamState, View};
-use crate::event::{EncodedEvent, EventView, JobKey, LifeCycle, MAX_EVENT};
+use crate::encoded::EncodedEvent;
+use crate::event::{EventView, JobKey, LifeCycle, MAX_EVENT};
 use crate::recent::Recent;
 use crate::subject::{SubjectParts, SubjectTemplate};
 
@@ -68,6 +69,8 @@ pub struct Entry<'a> {
     pub job: &'a JobKey,
     /// The event.
     pub event: EventView<'a>,
+    /// The job's newest life-cycle event in the window; 0: none.
+    pub newest_life_cycle: u64,
     segment: &'a Segment,
     index: u32,
     frame_bytes: &'a AtomicUsize,
@@ -209,6 +212,7 @@ impl Ring {
             floor: self.floor,
             head: self.head,
             job: self.job_view(job.as_str()),
+            newest_life_cycle: self.jobs.find(job.as_str()).map_or(0, JobSlot::newest_life_cycle),
             stream: self.stream,
         }
     }
@@ -308,7 +312,7 @@ impl Ring {
             let first = segment.slots.partition_point(|slot| slot.id <= after);
             for (index, slot) in segment.slots.iter().enumerate().skip(first) {
                 let Some(job) = self.jobs.slot(slot.job) else { continue };
-                if !take(&self.entry_at(segment, index, slot, &job.key)) {
+                if !take(&self.entry_at(segment, index, slot, job)) {
                     return LogRead::Through(slot.id);
                 }
             }
@@ -364,7 +368,7 @@ impl Ring {
             .checked_sub(1)?;
         let segment = self.segments.get(place)?;
         let index = usize::try_from(located.ordinal - segment.base).ok()?;
-        Some(self.entry_at(segment, index, segment.slots.get(index)?, &slot.key))
+        Some(self.entry_at(segment, index, segment.slots.get(index)?, slot))
     }
 
     fn entry_at<'a>(
@@ -372,10 +376,11 @@ impl Ring {
         segment: &'a Segment,
         index: usize,
         slot: &Slot,
-        job: &'a JobKey,
+        job: &'a JobSlot,
     ) -> Entry<'a> {
         Entry {
-            job,
+            job: &job.key,
+            newest_life_cycle: job.newest_life_cycle(),
             event: segment.view(slot),
             segment,
             index: u32::try_from(index).unwrap_or(u32::MAX),

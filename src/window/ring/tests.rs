@@ -12,6 +12,10 @@ fn append(ring: &mut Ring, id: u64, subject: &str, payload: &[u8]) {
     ring.append(&Arrival { id, stored_at: 7, subject, payload });
 }
 
+fn encoded(message: bytes::Bytes, body: std::ops::Range<usize>) -> EncodedEvent {
+    EncodedEvent { message, body, after: Default::default(), ends: false }
+}
+
 const EVERYTHING: ReadBound =
     ReadBound { through: u64::MAX, events: usize::MAX, bytes: usize::MAX };
 
@@ -120,7 +124,7 @@ fn an_event_is_encoded_once_while_its_encoding_is_kept() {
             let encoded = entry.encoded(variant, |job, event| {
                 made += 1;
                 assert_eq!((job.as_str(), event.payload), ("k.a", &b"{}"[..]));
-                Some(EncodedEvent { message: bytes::Bytes::from_static(b"frame"), body: 1..2 })
+                Some(encoded(bytes::Bytes::from_static(b"frame"), 1..2))
             });
             assert_eq!(encoded.unwrap().body(), b"r");
         });
@@ -136,7 +140,7 @@ fn encodings_never_push_events_out_of_the_window() {
         append(&mut ring, id, "jobs.k.a.t", b"{}");
         ring.read_job("k.a", id - 1, EVERYTHING, |entry| {
             let message = bytes::Bytes::from(vec![0; 1_000]);
-            entry.encoded(variant, |_, _| Some(EncodedEvent { message, body: 0..0 }));
+            entry.encoded(variant, |_, _| Some(encoded(message, 0..0)));
         });
     }
     assert_eq!((ring.floor(), ring.events()), (0, 3_000));

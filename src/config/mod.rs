@@ -5,6 +5,8 @@
 //! configuration file, then the default. [`Settings::resolve`] merges the three and checks the
 //! values, so that a mistake is told before any socket is bound.
 
+pub mod routes;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::Args;
 use serde::{Deserialize, Serialize};
+
+use routes::{RouteSettings, Routes};
 
 /// Why the configuration cannot be used. Each text names the setting.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +186,15 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     pub drain: Option<Duration>,
 
+    /// Routes, in the configuration file only.
+    #[arg(skip)]
+    #[serde(rename = "route", skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSettings>,
+    /// Whether the built-in routes are there, in the configuration file only [default: true].
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_routes: Option<bool>,
+
     /// Log format: text or json [default: text]
     #[arg(long, env = "JOBWIRE_LOG_FORMAT", value_name = "FORMAT", help_heading = "Logs")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +261,8 @@ pub struct Config {
     pub nats: NatsConfig,
     /// Threads that serve connections.
     pub workers: usize,
+    /// Routes and their streams.
+    pub routes: Routes,
     /// What the gateway may use and keep.
     pub limits: Limits,
     /// Time-outs of sessions.
@@ -278,8 +293,6 @@ pub struct Limits {
 /// Time-outs of sessions.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// Grace in which an unknown job may appear.
-    pub job_grace: Duration,
     /// How often an idle connection is pinged.
     pub ping_interval: Duration,
     /// How long a ping may stay unanswered.
@@ -323,12 +336,17 @@ impl Settings {
             return Err(invalid("listen", "name at least one address, such as 127.0.0.1:8080"));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let nats = self.nats.resolve()?;
+        let job_grace = self.job_grace.unwrap_or(Duration::from_secs(2));
+        let with_built_in = self.default_routes.unwrap_or(true);
+        let routes = Routes::resolve(self.routes, with_built_in, &nats.stream, job_grace)?;
         Ok(Config {
             listen,
+            routes,
             admin_listen: self
                 .admin_listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
-            nats: self.nats.resolve()?,
+            nats,
             workers: within("workers", self.workers.unwrap_or(cores), 1, 1024)?,
             limits: Limits {
                 window: bytes_within("window", self.window, ByteSize::mib(128), ByteSize::mib(4))?,
@@ -365,7 +383,6 @@ impl Settings {
                 )?,
             },
             timing: Timing {
-                job_grace: self.job_grace.unwrap_or(Duration::from_secs(2)),
                 ping_interval: at_least_a_second("ping_interval", self.ping_interval, 25)?,
                 pong_timeout: at_least_a_second("pong_timeout", self.pong_timeout, 10)?,
                 stuck_timeout: at_least_a_second("stuck_timeout", self.stuck_timeout, 30)?,

@@ -1,0 +1,405 @@
+//! Routes: which path speaks which dialect, about which jobs, and with which rules.
+//!
+//! The built-in routes take the place of four existing services. A `[[route]]` in the
+//! configuration file replaces the one with its path, or adds another; `default_routes = false`
+//! leaves the built-in ones out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, invalid};
+use crate::event::{MAX_NAME, check_name};
+use crate::subject::{DEFAULT_TEMPLATE, SubjectTemplate};
+
+/// A wire format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// Many jobs on one connection (PROTOCOLS section 1).
+    Optimization,
+    /// Beam-search image jobs (section 2).
+    BeamSearch,
+    /// The job in the path, with a polling resource (section 3).
+    Training,
+    /// The task in the path, without types (section 4).
+    Agent,
+}
+
+impl Dialect {
+    /// Its name, which is also the kind of its jobs unless configured.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Optimization => "optimization",
+            Self::BeamSearch => "beam-search",
+            Self::Training => "training",
+            Self::Agent => "agent",
+        }
+    }
+
+    /// Whether a connection is about one job, which its path names.
+    pub fn names_job_in_path(self) -> bool {
+        matches!(self, Self::Training | Self::Agent)
+    }
+}
+
+/// Where a subscriber without a cursor begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// At the job's first event.
+    Start,
+    /// With what happens from now on.
+    Live,
+    /// With the job's state, then what follows it.
+    State,
+}
+
+/// What a subscriber of a job that does not exist gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownJobRule {
+    /// A refusal, after the grace.
+    Reject,
+    /// Nothing until the job appears.
+    Wait,
+}
+
+/// A `[[route]]` of the configuration file. What is absent is the dialect's default.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSettings {
+    /// The path; `{job}` stands for the job's id where the dialect names it in the path.
+    pub path: String,
+    /// The wire format.
+    pub dialect: Dialect,
+    /// The kind of jobs that are named without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The stream; the one of `[nats]` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// How subjects name jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Where a subscriber without a cursor begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// What a subscriber of an unknown job gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_job: Option<UnknownJobRule>,
+    /// Grace before an unknown job is rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub job_grace: Option<Duration>,
+    /// A connection without an event for so long is closed with 1001; `0s`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub idle_timeout: Option<Duration>,
+    /// How often a heartbeat message is sent, in the agent dialect.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub heartbeat: Option<Duration>,
+    /// Connections to one job in this process; 0: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_job: Option<usize>,
+}
+
+/// A route, checked.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Its path.
+    pub path: PathPattern,
+    /// The wire format.
+    pub dialect: Dialect,
+    /// The kind of jobs that are named without one.
+    pub kind: Arc<str>,
+    /// Number of its source in [`Routes::sources`].
+    pub source: usize,
+    /// Where a subscriber without a cursor begins.
+    pub start: Start,
+    /// Grace before an unknown job is rejected; `None`: it is waited for.
+    pub job_grace: Option<Duration>,
+    /// A connection without an event for so long is closed.
+    pub idle_timeout: Option<Duration>,
+    /// How often a heartbeat is sent.
+    pub heartbeat: Option<Duration>,
+    /// Connections to one job in this process.
+    pub max_connections_per_job: Option<usize>,
+}
+
+/// A stream, and how its subjects name jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// The stream's name.
+    pub stream: String,
+    /// How its subjects name jobs.
+    pub subjects: Arc<SubjectTemplate>,
+}
+
+/// Every route, and the streams they are about. The first source is that of `[nats]`.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    /// The routes, in the order in which they are tried.
+    pub routes: Vec<Arc<Route>>,
+    /// The streams.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// A path with at most one place for the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+    before: String,
+    /// What follows the job; `None`: the path is literal.
+    after: Option<String>,
+}
+
+impl PathPattern {
+    fn parse(text: &str, dialect: Dialect) -> Result<Self, ConfigError> {
+        let refuse = |problem: &str| invalid("route.path", format!("{text:?} {problem}"));
+        if !text.starts_with('/') || text.contains(['?', '#', ' ']) {
+            return Err(refuse("is not a path such as /ws/jobs"));
+        }
+        let places = text.matches('{').count();
+        if dialect.names_job_in_path() != (places == 1) || places > 1 {
+            return Err(refuse(
+                "needs one {job} for this dialect if it names jobs in the path, else none",
+            ));
+        }
+        let Some((before, rest)) = text.split_once('{') else {
+            return Ok(Self { text: text.into(), before: text.into(), after: None });
+        };
+        let after = rest.split_once('}').map(|(_, after)| after.to_owned());
+        if after.as_ref().is_none_or(|after| after.contains('}') || !before.ends_with('/')) {
+            return Err(refuse("must have {job} as a whole segment"));
+        }
+        Ok(Self { text: text.into(), before: before.into(), after })
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `None` if the path is another; `Some(None)` if it names no job, as it should.
+    pub fn matches<'a>(&self, path: &'a str) -> Option<Option<&'a str>> {
+        let rest = path.strip_prefix(&*self.before)?;
+        match &self.after {
+            None => rest.is_empty().then_some(None),
+            Some(after) => {
+                let job = rest.strip_suffix(&**after)?;
+                (!job.contains('/')).then_some(Some(job))
+            }
+        }
+    }
+}
+
+/// The routes that are there unless they are configured away.
+fn built_in() -> Vec<RouteSettings> {
+    let route = |path: &str, dialect| RouteSettings {
+        path: path.into(),
+        dialect,
+        kind: None,
+        stream: None,
+        subject: None,
+        start: None,
+        unknown_job: None,
+        job_grace: None,
+        idle_timeout: None,
+        heartbeat: None,
+        max_connections_per_job: None,
+    };
+    vec![
+        route("/ws/optimization", Dialect::Optimization),
+        route("/", Dialect::BeamSearch),
+        route("/api/v1/training-jobs/{job}/ws", Dialect::Training),
+        route("/api/v1/training-jobs/{job}/stream", Dialect::Training),
+        route("/ws/agent-progress/{job}", Dialect::Agent),
+    ]
+}
+
+impl Routes {
+    /// Puts the configured routes in place.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with the route's setting that is wrong.
+    pub fn resolve(
+        configured: Vec<RouteSettings>,
+        with_built_in: bool,
+        stream: &str,
+        job_grace: Duration,
+    ) -> Result<Self, ConfigError> {
+        let mut all = configured;
+        if with_built_in {
+            let more: Vec<RouteSettings> = built_in()
+                .into_iter()
+                .filter(|route| !all.iter().any(|other| other.path == route.path))
+                .collect();
+            all.extend(more);
+        }
+        let default = SourceConfig { stream: stream.into(), subjects: Arc::default() };
+        let mut routes = Self { routes: Vec::new(), sources: vec![default] };
+        for settings in all {
+            let route = routes.check(settings, stream, job_grace)?;
+            if routes.routes.iter().any(|other| other.path == route.path) {
+                return Err(invalid("route.path", format!("{:?} stands twice", route.path.text)));
+            }
+            routes.routes.push(Arc::new(route));
+        }
+        Ok(routes)
+    }
+
+    fn check(
+        &mut self,
+        settings: RouteSettings,
+        stream: &str,
+        job_grace: Duration,
+    ) -> Result<Route, ConfigError> {
+        let dialect = settings.dialect;
+        let kind = settings.kind.unwrap_or_else(|| dialect.name().into());
+        check_name(&kind, MAX_NAME)
+            .map_err(|error| invalid("route.kind", format!("{kind:?} {error}")))?;
+        let template = settings.subject.as_deref().unwrap_or(DEFAULT_TEMPLATE);
+        let subjects = SubjectTemplate::parse(template, &kind)
+            .map_err(|error| invalid("route.subject", format!("{template:?}: {error}")))?;
+        let source = SourceConfig {
+            stream: settings.stream.unwrap_or_else(|| stream.into()),
+            subjects: Arc::new(subjects.without_spare_kind()),
+        };
+        let rejects = settings.unknown_job.unwrap_or(match dialect {
+            Dialect::Optimization | Dialect::Training => UnknownJobRule::Reject,
+            Dialect::BeamSearch | Dialect::Agent => UnknownJobRule::Wait,
+        }) == UnknownJobRule::Reject;
+        let grace = settings.job_grace.unwrap_or(match dialect {
+            Dialect::Training => Duration::ZERO,
+            _ => job_grace,
+        });
+        let timed = |given: Option<Duration>, default: Option<u64>| {
+            given.or(default.map(Duration::from_secs)).filter(|duration| !duration.is_zero())
+        };
+        Ok(Route {
+            path: PathPattern::parse(&settings.path, dialect)?,
+            dialect,
+            kind: kind.into(),
+            source: self.source(source),
+            start: settings.start.unwrap_or(match dialect {
+                Dialect::Optimization => Start::Live,
+                Dialect::Training => Start::State,
+                Dialect::BeamSearch | Dialect::Agent => Start::Start,
+            }),
+            job_grace: rejects.then_some(grace),
+            idle_timeout: timed(
+                settings.idle_timeout,
+                match dialect {
+                    Dialect::Training => Some(300),
+                    Dialect::Agent => Some(60),
+                    Dialect::Optimization | Dialect::BeamSearch => None,
+                },
+            ),
+            heartbeat: timed(settings.heartbeat, (dialect == Dialect::Agent).then_some(15)),
+            max_connections_per_job: settings
+                .max_connections_per_job
+                .or((dialect == Dialect::Training).then_some(10))
+                .filter(|most| *most > 0),
+        })
+    }
+
+    /// The number of a source, which is added if no route had it yet.
+    fn source(&mut self, source: SourceConfig) -> usize {
+        self.sources.iter().position(|known| *known == source).unwrap_or_else(|| {
+            self.sources.push(source);
+            self.sources.len() - 1
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str) -> Result<Routes, ConfigError> {
+        #[derive(Deserialize)]
+        struct File {
+            #[serde(default)]
+            route: Vec<RouteSettings>,
+        }
+        let file: File = toml::from_str(text).expect("a table of routes");
+        Routes::resolve(file.route, true, "JOBS", Duration::from_secs(2))
+    }
+
+    fn find<'a>(routes: &'a Routes, path: &'a str) -> (&'a Route, Option<&'a str>) {
+        routes
+            .routes
+            .iter()
+            .find_map(|route| Some((&**route, route.path.matches(path)?)))
+            .expect("a route")
+    }
+
+    #[test]
+    fn the_four_systems_are_there_without_configuration() {
+        let routes = resolve("").unwrap();
+        assert_eq!(routes.sources.len(), 1);
+        let (training, job) = find(&routes, "/api/v1/training-jobs/42/stream");
+        assert_eq!((training.dialect, job), (Dialect::Training, Some("42")));
+        assert_eq!(training.start, Start::State);
+        assert_eq!(training.job_grace, Some(Duration::ZERO));
+        assert_eq!(training.idle_timeout, Some(Duration::from_secs(300)));
+        assert_eq!(training.max_connections_per_job, Some(10));
+        let (agent, job) = find(&routes, "/ws/agent-progress/t-1");
+        assert_eq!((agent.dialect, job, agent.job_grace), (Dialect::Agent, Some("t-1"), None));
+        assert_eq!(agent.heartbeat, Some(Duration::from_secs(15)));
+        assert_eq!(find(&routes, "/").0.dialect, Dialect::BeamSearch);
+        let optimization = find(&routes, "/ws/optimization").0;
+        assert_eq!((&*optimization.kind, optimization.start), ("optimization", Start::Live));
+    }
+
+    #[test]
+    fn a_path_matches_whole_segments_only() {
+        let routes = resolve("").unwrap();
+        for path in ["/ws/agent-progress/a/b", "/ws/optimization/", "/api/v1/training-jobs/1", ""] {
+            assert!(routes.routes.iter().all(|route| route.path.matches(path).is_none()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_stream_is_served_by_configuration_alone() {
+        let routes = resolve(
+            r#"
+            [[route]]
+            path = "/orders/{job}"
+            dialect = "agent"
+            kind = "orders"
+            stream = "ORDERS"
+            subject = "orders.{job}.evt.{type}"
+            idle_timeout = "0s"
+            "#,
+        )
+        .unwrap();
+        let route = find(&routes, "/orders/17").0;
+        assert_eq!((route.source, route.idle_timeout), (1, None));
+        assert_eq!(routes.sources[1].stream, "ORDERS");
+        assert_eq!(routes.routes.len(), 6, "the built-in ones are there too");
+    }
+
+    #[test]
+    fn a_route_replaces_the_built_in_one_with_its_path() {
+        let routes = resolve(
+            "[[route]]\npath = \"/ws/optimization\"\ndialect = \"optimization\"\nstart = \"start\"",
+        )
+        .unwrap();
+        assert_eq!(find(&routes, "/ws/optimization").0.start, Start::Start);
+        assert_eq!(routes.routes.len(), 5);
+    }
+
+    #[test]
+    fn a_mistake_names_its_setting() {
+        let refused = |text: &str| resolve(text).expect_err(text).to_string();
+        let route = |more: &str| format!("[[route]]\ndialect = \"agent\"\n{more}");
+        assert!(refused(&route("path = \"/x\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"x/{job}\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"/x{job}\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"/x/{job}\"\nkind = \"a.b\"")).starts_with("route.kind:"));
+        assert!(
+            refused(&route("path = \"/x/{job}\"\nsubject = \"a.*\"")).starts_with("route.subject:")
+        );
+    }
+}

@@ -1,0 +1,30 @@
+//! Events as they go over the wire, made once and shared by any number of sockets.
+
+use bytes::Bytes;
+
+use crate::progress::Progress;
+
+/// One event in one wire format.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedEvent {
+    /// A whole message, framing included; empty where the format hides the event.
+    pub message: Bytes,
+    /// Where in `message` the bare event lies, for messages that hold several.
+    pub body: std::ops::Range<usize>,
+    /// Where the job stands after the event.
+    pub after: Progress,
+    /// The job has ended with this event: the newest of its life cycle, and final.
+    pub ends: bool,
+}
+
+impl EncodedEvent {
+    /// The bare event.
+    pub fn body(&self) -> &[u8] {
+        self.message.get(self.body.clone()).unwrap_or_default()
+    }
+
+    /// Bytes it costs in memory, roughly.
+    pub fn cost(&self) -> usize {
+        size_of::<Self>() + self.message.len()
+    }
+}
