@@ -10,6 +10,7 @@ pub mod dialect;
 pub mod drain;
 pub mod encoded;
 pub mod event;
+pub mod families;
 pub mod http;
 pub mod journal;
 pub mod metrics;

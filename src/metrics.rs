@@ -6,6 +6,7 @@
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use prometheus::{IntGaugeVec, TextEncoder};
 
+use crate::families::{counter, gauge};
 use crate::journal::catch_up::CatchUpObserver;
 use crate::journal::tail::TailObserver;
 use crate::session::SessionMetrics;
@@ -188,24 +189,4 @@ impl WindowMetrics {
         self.head.set(signed(ring.head()));
         self.stream_last.set(signed(ring.stream().map_or(0, |stream| stream.last)));
     }
-}
-
-/// A counter without labels, registered.
-///
-/// # Errors
-/// The name is taken.
-pub fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-    let counter = IntCounter::new(name, help)?;
-    registry.register(Box::new(counter.clone()))?;
-    Ok(counter)
-}
-
-/// A gauge without labels, registered.
-///
-/// # Errors
-/// The name is taken.
-pub fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-    let gauge = IntGauge::new(name, help)?;
-    registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::http::BindError;
 use crate::journal::connection::ConnectError;
 use crate::journal::stream::{ApplyError, DefinitionError};
 use crate::telemetry::TelemetryError;
@@ -91,6 +92,7 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> Option<FailureKind> {
     }
     let usage = error.is::<ConfigError>()
         || error.is::<DefinitionError>()
+        || error.is::<BindError>()
         || matches!(error.downcast_ref(), Some(TelemetryError::Filter { .. }));
     usage.then_some(FailureKind::Usage)
 }

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use routes::{RouteSettings, Routes};
 
+/// A subscribe is answered within 10 s, whatever becomes of the job.
+const LONGEST_JOB_GRACE: Duration = Duration::from_secs(8);
+
 /// Why the configuration cannot be used. Each text names the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -338,6 +341,9 @@ impl Settings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let nats = self.nats.resolve()?;
         let job_grace = self.job_grace.unwrap_or(Duration::from_secs(2));
+        if job_grace > LONGEST_JOB_GRACE {
+            return Err(invalid("job_grace", "at most 8s: a subscribe is answered within 10s"));
+        }
         let with_built_in = self.default_routes.unwrap_or(true);
         let routes = Routes::resolve(self.routes, with_built_in, &nats.stream, job_grace)?;
         Ok(Config {

@@ -273,6 +273,12 @@ impl Routes {
             Dialect::Training => Duration::ZERO,
             _ => job_grace,
         });
+        if grace > super::LONGEST_JOB_GRACE {
+            return Err(invalid(
+                "route.job_grace",
+                "at most 8s: a subscribe is answered within 10s",
+            ));
+        }
         let timed = |given: Option<Duration>, default: Option<u64>| {
             given.or(default.map(Duration::from_secs)).filter(|duration| !duration.is_zero())
         };

@@ -191,7 +191,9 @@ impl Consumer {
             Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => Ok(pull_over(&message)),
             Some(status) => {
                 let text = message.description.as_deref().unwrap_or_default();
-                if status.as_u16() == 409 && text.contains("Exceeds MaxBytes") {
+                // The pull has had its messages or its bytes; the consumer lives on.
+                let over = ["Batch Completed", "Exceeds MaxBytes"];
+                if status.as_u16() == 409 && over.iter().any(|ending| text.contains(ending)) {
                     return Ok(pull_over(&message));
                 }
                 Err(ConsumerEnd::Gone(format!("{status} {text}")))

@@ -168,6 +168,7 @@ pub struct Tail<F> {
     status: watch::Sender<TailStatus>,
     head: Option<Head>,
     doubt: Doubt,
+    warned: Vec<Unsuitable>,
     ready_at: Option<(u64, Instant)>,
     pause: Duration,
 }
@@ -187,6 +188,7 @@ impl<F: Follower> Tail<F> {
             status,
             head: None,
             doubt: Doubt::default(),
+            warned: Vec::new(),
             ready_at: None,
             pause: BACK_OFF.0,
         };
@@ -229,7 +231,7 @@ impl<F: Follower> Tail<F> {
     /// One incarnation of the consumer, from its making to its end.
     async fn follow(&mut self) -> Result<std::convert::Infallible, Restart> {
         let report = self.api.report().await?;
-        refuse_unsuitable(&report)?;
+        self.judge(&report)?;
         self.identify(&report).await?;
         self.observe(&report);
         let start = self.head.as_ref().map_or(1, |head| head.id + 1);
@@ -237,6 +239,22 @@ impl<F: Follower> Tail<F> {
         // means that something is gone.
         let consumer = Consumer::begin(&self.api, "tail", start, ">".into()).await?;
         self.read(consumer).await
+    }
+
+    /// Refuses a stream that cannot be used, and warns once of what may lose events.
+    fn judge(&mut self, report: &StreamReport) -> Result<(), Restart> {
+        let verdict = verify(&report.config);
+        if !verdict.refusals.is_empty() {
+            let reasons: Vec<String> = verdict.refusals.iter().map(Unsuitable::to_string).collect();
+            return Err(Restart::Unsuitable(reasons.join("; ")));
+        }
+        if self.warned != verdict.warnings {
+            for warning in &verdict.warnings {
+                tracing::warn!(stream = self.api.stream_name(), %warning, "the stream");
+            }
+            self.warned = verdict.warnings;
+        }
+        Ok(())
     }
 
     /// Makes sure that the stream is the one the head belongs to, or begins a new incarnation.
@@ -442,13 +460,4 @@ impl<F: Follower> Tail<F> {
 async fn next_report(api: &StreamApi) -> Result<StreamReport, RequestError> {
     tokio::time::sleep(CHECK_EVERY).await;
     api.report().await
-}
-
-fn refuse_unsuitable(report: &StreamReport) -> Result<(), Restart> {
-    let verdict = verify(&report.config);
-    if verdict.refusals.is_empty() {
-        return Ok(());
-    }
-    let reasons: Vec<String> = verdict.refusals.iter().map(Unsuitable::to_string).collect();
-    Err(Restart::Unsuitable(reasons.join("; ")))
 }

@@ -262,6 +262,10 @@ impl Session {
         let newly = written.is_pending() && !state.blocked;
         state.blocked = written.is_pending();
         if newly {
+            // A page is never held for a socket that takes nothing: it is asked for again.
+            for watch in &state.ready {
+                watch.machine.borrow_mut().drop_page();
+            }
             state.accepted_at = self.worker.now();
             let stuck_at = state.accepted_at + self.worker.settings.timing.stuck_timeout;
             self.worker.arm(self, stuck_at);

@@ -118,7 +118,6 @@ impl Worker {
         // From here on every watcher has what it should have up to `through`, or knows that it
         // is behind: others may run.
         feed.cursor.set(through);
-        self.observe_latency(&due);
         for sessions in touched.chunks(WRITES) {
             for session in sessions {
                 session.write_in_place();
@@ -126,6 +125,9 @@ impl Worker {
             if sessions.len() == WRITES {
                 tokio::task::yield_now().await;
             }
+        }
+        if !touched.is_empty() {
+            self.observe_latency(&due);
         }
         through < head
     }

@@ -35,8 +35,8 @@ impl SessionMetrics {
     /// # Errors
     /// A family is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let counter = |name: &str, help: &str| crate::metrics::counter(registry, name, help);
-        let gauge = |name: &str, help: &str| crate::metrics::gauge(registry, name, help);
+        let counter = |name: &str, help: &str| crate::families::counter(registry, name, help);
+        let gauge = |name: &str, help: &str| crate::families::gauge(registry, name, help);
         let closed = IntCounterVec::new(
             Opts::new("jobwire_connections_closed_total", "Connections that ended, by reason."),
             &["reason"],

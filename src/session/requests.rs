@@ -117,8 +117,13 @@ impl Session {
     pub(super) fn forget(&self, job: &JobKey) {
         let watch = self.state.borrow_mut().subscriptions.remove(job);
         if let Some(watch) = watch {
+            self.stop_asking(&watch);
             watch.turn.set(Turn::Over);
             self.worker.unwatch(&watch);
+            // Nothing of it may stay: a client may subscribe as often as it likes.
+            let mut state = self.state.borrow_mut();
+            state.ready.retain(|other| !Rc::ptr_eq(other, &watch));
+            state.askers.retain(|(other, ..)| !Rc::ptr_eq(other, &watch));
         }
     }
 }

@@ -503,7 +503,8 @@ impl Subscription {
             return Step::Tell(Notice::Position { id: position });
         }
         self.following = true;
-        Step::Wait(Some(due.unwrap_or(now).max(now + ASK_AGAIN_AFTER)))
+        let next = due.filter(|due| *due > now).unwrap_or(now + POSITION_EVERY);
+        Step::Wait(Some(next))
     }
 
     /// The cursor is beyond what this pod has seen. Another pod may have been ahead: wait. Only

@@ -260,13 +260,16 @@ impl Opening {
         found: Found,
     ) -> Option<Notice> {
         let after = cursor.after.filter(|after| *after > 0 && *after < view.floor)?;
-        let bounds = self.bounds.as_ref()?;
-        if request.on_truncated != OnTruncated::Fail || bounds.stream_first <= after + 1 {
+        let of_leader = || self.leader.map(|(leader, _)| leader.stream_first);
+        let stream_first =
+            self.bounds.as_ref().map(|bounds| bounds.stream_first).or_else(of_leader)?;
+        if request.on_truncated != OnTruncated::Fail || stream_first <= after + 1 {
             return None;
         }
+        let first = self.bounds.as_ref().and_then(|bounds| bounds.first).unwrap_or(0);
         Some(Notice::Truncated {
             requested_after: after,
-            first_available: bounds.first.unwrap_or(0).max(bounds.stream_first),
+            first_available: first.max(stream_first),
             last: found.last,
         })
     }

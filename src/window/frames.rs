@@ -33,27 +33,39 @@ pub struct FrameTable {
     frames: Mutex<HashMap<(u32, FrameVariant), Option<EncodedEvent>>>,
 }
 
+/// How many bytes the encodings of all tables take, and may take.
+#[derive(Clone, Copy)]
+pub struct FrameBudget<'a> {
+    /// What they take.
+    pub bytes: &'a AtomicUsize,
+    /// What they may take.
+    pub most: usize,
+}
+
 /// Rough cost of a table entry beside its bytes.
 const ENTRY_COST: usize = 96;
 
 impl FrameTable {
-    /// The kept encoding, or the one that `encode` makes now.
+    /// The kept encoding, or the one that `encode` makes now. It is kept where the budget has
+    /// room for it.
     pub fn get_or_encode(
         &self,
         index: u32,
         variant: FrameVariant,
-        bytes: &AtomicUsize,
+        budget: FrameBudget<'_>,
         encode: impl FnOnce() -> Option<EncodedEvent>,
     ) -> Option<EncodedEvent> {
         let mut frames = self.frames.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        frames
-            .entry((index, variant))
-            .or_insert_with(|| {
-                let encoded = encode();
-                bytes.fetch_add(cost(encoded.as_ref()), Ordering::Relaxed);
-                encoded
-            })
-            .clone()
+        if let Some(kept) = frames.get(&(index, variant)) {
+            return kept.clone();
+        }
+        let encoded = encode();
+        let cost = cost(encoded.as_ref());
+        if budget.bytes.load(Ordering::Relaxed) + cost <= budget.most {
+            budget.bytes.fetch_add(cost, Ordering::Relaxed);
+            frames.insert((index, variant), encoded.clone());
+        }
+        encoded
     }
 
     /// Forgets every encoding and tells how many bytes that gave back.

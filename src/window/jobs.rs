@@ -1,6 +1,6 @@
 //! Which jobs are in the window, and where their events lie.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::HashMap;
 
@@ -63,6 +63,8 @@ pub struct JobIndex {
     by_key: HashMap<JobKey, u32>,
     slots: Vec<Option<JobSlot>>,
     free: Vec<u32>,
+    /// By the first event that was seen of each.
+    by_age: BTreeMap<u64, u32>,
 }
 
 impl JobIndex {
@@ -81,9 +83,9 @@ impl JobIndex {
         self.slots.get(number as usize)?.as_ref()
     }
 
-    /// Every job.
-    pub fn iter(&self) -> impl Iterator<Item = &JobSlot> {
-        self.slots.iter().flatten()
+    /// Every job, those that began last first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &JobSlot> {
+        self.by_age.values().rev().filter_map(|number| self.slot(*number))
     }
 
     /// Notes an event of a job and gives the job's slot; `true` if the job is new here. `None`
@@ -118,6 +120,7 @@ impl JobIndex {
         }
         let slot = place.take()?;
         self.by_key.remove(slot.key.as_str());
+        self.by_age.remove(&slot.first_seen);
         self.free.push(number);
         Some((slot.key, gone.id))
     }
@@ -136,6 +139,7 @@ impl JobIndex {
             *place = Some(slot);
         }
         self.by_key.insert(key, number);
+        self.by_age.insert(first_seen, number);
         number
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::frames::{FrameTable, FrameVariant};
+use super::frames::{FrameBudget, FrameTable, FrameVariant};
 use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, Located};
 use super::{Arrival, JobView, StreamState, View};
 use crate::encoded::EncodedEvent;
@@ -18,7 +18,7 @@ pub const SEGMENT: usize = 1024 * 1024;
 const LAST_IDS_SHARE: usize = 8;
 /// Rough cost of one remembered last id.
 const LAST_ID_COST: usize = 160;
-/// Share of the budget for encoded frames: one part in this many.
+/// Share of the budget that is kept for encoded frames: one part in this many.
 const FRAMES_SHARE: usize = 4;
 
 /// Where one event lies in its segment.
@@ -73,7 +73,7 @@ pub struct Entry<'a> {
     pub newest_life_cycle: u64,
     segment: &'a Segment,
     index: u32,
-    frame_bytes: &'a AtomicUsize,
+    frames: FrameBudget<'a>,
 }
 
 impl Entry<'_> {
@@ -85,7 +85,7 @@ impl Entry<'_> {
     ) -> Option<EncodedEvent> {
         self.segment
             .frames
-            .get_or_encode(self.index, variant, self.frame_bytes, || encode(self.job, self.event))
+            .get_or_encode(self.index, variant, self.frames, || encode(self.job, self.event))
     }
 }
 
@@ -259,10 +259,13 @@ impl Ring {
 
     /// Bytes that count against the budget.
     pub fn cost(&self) -> usize {
+        self.events_cost() + self.frame_bytes.load(Ordering::Relaxed)
+    }
+
+    fn events_cost(&self) -> usize {
         self.segments.iter().map(Segment::cost).sum::<usize>()
             + self.jobs.len() * JOB_COST
             + self.located * LOCATED_COST
-            + self.frame_bytes.load(Ordering::Relaxed)
     }
 
     /// Hands out the events of one job after `after`, oldest first, within a bound.
@@ -322,9 +325,7 @@ impl Ring {
 
     /// The jobs in the window, those that began last first, at most `limit`.
     pub fn summaries(&self, limit: usize) -> Vec<JobSummary> {
-        let mut slots: Vec<&JobSlot> = self.jobs.iter().collect();
-        slots.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.first_seen));
-        slots.into_iter().take(limit).filter_map(|slot| self.summary(slot)).collect()
+        self.jobs.newest_first().take(limit).filter_map(|slot| self.summary(slot)).collect()
     }
 
     fn summary(&self, slot: &JobSlot) -> Option<JobSummary> {
@@ -384,7 +385,7 @@ impl Ring {
             event: segment.view(slot),
             segment,
             index: u32::try_from(index).unwrap_or(u32::MAX),
-            frame_bytes: &self.frame_bytes,
+            frames: FrameBudget { bytes: &self.frame_bytes, most: self.frames_share() },
         }
     }
 
@@ -440,18 +441,25 @@ impl Ring {
         self.segments.back_mut().expect("a segment")
     }
 
+    /// Events and index have their part of the budget, encoded frames theirs: readers add
+    /// frames when nothing is appended, so that their part must be free at any time.
     fn keep_to_budget(&mut self) {
         self.shed_frames();
-        while self.segments.len() > 1 && self.cost() > self.budget {
+        let share = self.frames_share();
+        while self.segments.len() > 1 && self.events_cost() + share > self.budget {
             self.evict_oldest();
         }
     }
 
-    /// Drops the oldest encodings when they take more than their share.
+    fn frames_share(&self) -> usize {
+        self.budget / FRAMES_SHARE
+    }
+
+    /// Drops the oldest encodings when little room is left for new ones.
     fn shed_frames(&mut self) {
-        let share = self.budget / FRAMES_SHARE;
+        let enough = self.frames_share() / 4 * 3;
         for segment in &mut self.segments {
-            if self.frame_bytes.load(Ordering::Relaxed) <= share {
+            if self.frame_bytes.load(Ordering::Relaxed) <= enough {
                 return;
             }
             let freed = segment.frames.clear();
