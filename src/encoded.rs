@@ -15,6 +15,8 @@ pub struct EncodedEvent {
     pub after: Progress,
     /// The job has ended with this event: the newest of its life cycle, and final.
     pub ends: bool,
+    /// The payload tells another type than the subject, which rules.
+    pub types_differ: bool,
 }
 
 impl EncodedEvent {

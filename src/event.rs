@@ -216,6 +216,13 @@ impl<'a> StoredBody<'a> {
         }
         Ok(body)
     }
+
+    /// Whether the payload tells another type than the subject.
+    pub fn differs_from(&self, event_type: &str) -> bool {
+        self.event_type.is_some_and(|told| {
+            told.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) != Some(event_type)
+        })
+    }
 }
 
 /// The part an event type plays in a job's life.

@@ -14,7 +14,7 @@ use crate::config::{Config, NatsConfig};
 use crate::drain::Drain;
 use crate::http::{self, Admin, Public, Readiness, Serving};
 use crate::journal::catch_up::CatchUp;
-use crate::journal::connection::connect_in_background;
+use crate::journal::connection::{Client, connect_in_background};
 use crate::journal::requests::StreamApi;
 use crate::journal::tail::{Tail, TailStatus};
 use crate::metrics::Metrics;
@@ -76,8 +76,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 /// Two connections to NATS: a large history never stands before a live event.
 struct Connections {
-    tail: async_nats::Client,
-    history: async_nats::Client,
+    tail: Client,
+    history: Client,
 }
 
 impl Connections {
@@ -97,7 +97,7 @@ impl Connections {
     ) -> (Source, watch::Receiver<TailStatus>) {
         // The budgets are the process's, all streams together.
         let streams = config.routes.sources.len();
-        let api = |client: &async_nats::Client| {
+        let api = |client: &Client| {
             let subjects = Arc::clone(&source.subjects);
             StreamApi::new(client.clone(), &config.nats, &source.stream, subjects)
         };

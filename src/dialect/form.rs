@@ -89,5 +89,6 @@ pub fn encode(
         body: 0..0,
         after,
         ends: standing == Standing::Newest && is_final(event),
+        types_differ: body.differs_from(event.event_type),
     })
 }

@@ -299,7 +299,7 @@ pub fn encode_event(
     event: EventView<'_>,
     naming: Naming,
 ) -> Result<EncodedEvent, MalformedEvent> {
-    let body = StoredBody::parse(event.payload)?;
+    let parsed = StoredBody::parse(event.payload)?;
     let mut frame = TextFrame::with_capacity(event.payload.len() + 2 * job.as_str().len() + 192);
     frame.push("{\"type\":\"event\"");
     push_job(&mut frame, job, naming);
@@ -309,11 +309,11 @@ pub fn encode_event(
     frame.push_number(event.id);
     frame.push(",\"eventType\":");
     frame.push_plain_string(event.event_type);
-    push_field(&mut frame, ",\"iteration\":", body.iteration);
-    push_field(&mut frame, ",\"stage\":", body.stage);
-    push_field(&mut frame, ",\"data\":", body.data);
+    push_field(&mut frame, ",\"iteration\":", parsed.iteration);
+    push_field(&mut frame, ",\"stage\":", parsed.stage);
+    push_field(&mut frame, ",\"data\":", parsed.data);
     frame.push(",\"timestamp\":");
-    match body.timestamp {
+    match parsed.timestamp {
         Some(timestamp) => frame.push(timestamp.get()),
         None => frame.push_plain_string(&iso8601(event.stored_at)),
     }
@@ -323,7 +323,13 @@ pub fn encode_event(
     let (message, header) = frame.finish();
     // Every stored event is shown as it is: nothing is remembered, and nothing ends anything.
     let body = header + start..header + end;
-    Ok(EncodedEvent { message, body, after: Progress::default(), ends: false })
+    Ok(EncodedEvent {
+        message,
+        body,
+        after: Progress::default(),
+        ends: false,
+        types_differ: parsed.differs_from(event.event_type),
+    })
 }
 
 /// A `replay` message under construction.

@@ -6,8 +6,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use async_nats::connection::State;
 use foldhash::HashMap;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -15,9 +16,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
-use super::history::{Answer, Bounds, History, Page, PageRead, Question};
+use super::history::{Answer, Bounds, History, Incarnation, Page, PageRead, Question};
 use super::pages::PageCache;
-use super::requests::{RequestError, StreamApi};
+use super::requests::{ReplicaEnd, RequestError, StreamApi};
 use crate::event::{JobKey, MAX_EVENT, StoredEvent};
 use crate::recent::Recent;
 use crate::subject::SubjectTemplate;
@@ -32,6 +33,9 @@ const PULL_EXPIRES: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// How long a consumer is kept for the page after the one it has read.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long a job's first id is waited for, and for how long it is not asked for after that.
+const COURTESY: Duration = Duration::from_millis(250);
+const COURTESY_PAUSE: Duration = Duration::from_secs(3);
 /// How many jobs' first ids are remembered.
 const FIRSTS: usize = 50_000;
 
@@ -80,10 +84,12 @@ struct Inner {
     api: StreamApi,
     runtime: Handle,
     slots: Semaphore,
-    flights: Mutex<HashMap<(Arc<str>, Topic), Flight>>,
+    flights: Mutex<HashMap<(u64, Topic), Flight>>,
     pages: Mutex<PageCache>,
-    firsts: Mutex<Recent<u64>>,
+    /// The first event of jobs, with the generation it belongs to.
+    firsts: Mutex<Recent<(u64, u64)>>,
     stream_first: AtomicU64,
+    first_late_at: Mutex<Option<Instant>>,
     idle: Mutex<HashMap<(JobKey, u64), Consumer>>,
     observer: Arc<dyn CatchUpObserver>,
 }
@@ -120,6 +126,7 @@ impl CatchUp {
                 pages: Mutex::new(PageCache::new(cache)),
                 firsts: Mutex::new(Recent::new(FIRSTS)),
                 stream_first: AtomicU64::new(0),
+                first_late_at: Mutex::default(),
                 idle: Mutex::default(),
                 observer,
             }),
@@ -128,13 +135,13 @@ impl CatchUp {
 }
 
 impl History for CatchUp {
-    fn ask(&self, epoch: Arc<str>, question: Question) -> BoxFuture<'static, Answer> {
-        if let Some(answer) = self.shared.known(&epoch, &question) {
+    fn ask(&self, incarnation: Incarnation, question: Question) -> BoxFuture<'static, Answer> {
+        if let Some(answer) = self.shared.known(incarnation.generation, &question) {
             return std::future::ready(answer).boxed();
         }
         let shared = Arc::clone(&self.shared);
         async move {
-            tokio::time::timeout(ANSWER_WITHIN, shared.find(epoch, question))
+            tokio::time::timeout(ANSWER_WITHIN, shared.find(incarnation, question))
                 .await
                 .unwrap_or(Answer::Unavailable)
         }
@@ -144,13 +151,15 @@ impl History for CatchUp {
 
 impl Inner {
     /// The answer, if it is in memory.
-    fn known(&self, epoch: &str, question: &Question) -> Option<Answer> {
+    fn known(&self, generation: u64, question: &Question) -> Option<Answer> {
         match question {
             Question::Page { job, after, .. } => {
-                lock(&self.pages).find(epoch, job, *after).map(Answer::Page)
+                lock(&self.pages).find(generation, job, *after).map(Answer::Page)
             }
             Question::First(job) => lock(&self.firsts)
                 .get(job.as_str())
+                .filter(|(of, _)| *of == generation)
+                .map(|(_, first)| first)
                 .filter(|first| *first >= self.stream_first.load(Ordering::Relaxed))
                 .map(|first| Answer::First(Some(first))),
             Question::Bounds(_) | Question::Leader(_) => None,
@@ -158,9 +167,9 @@ impl Inner {
     }
 
     /// Joins the read that is under way, or starts one.
-    async fn find(self: Arc<Self>, epoch: Arc<str>, question: Question) -> Answer {
+    async fn find(self: Arc<Self>, incarnation: Incarnation, question: Question) -> Answer {
         loop {
-            let (flight, own) = self.board(&epoch, &question);
+            let (flight, own) = self.board(&incarnation, &question);
             let answer = flight.await;
             let serves = match (&question, &answer) {
                 (Question::Page { after, .. }, Answer::Page(read)) => {
@@ -171,23 +180,23 @@ impl Inner {
             if own || serves {
                 return answer;
             }
-            if let Some(answer) = self.known(&epoch, &question) {
+            if let Some(answer) = self.known(incarnation.generation, &question) {
                 return answer;
             }
         }
     }
 
-    fn board(self: &Arc<Self>, epoch: &Arc<str>, question: &Question) -> (Flight, bool) {
-        let key = (Arc::clone(epoch), Topic::of(question));
+    fn board(self: &Arc<Self>, of: &Incarnation, question: &Question) -> (Flight, bool) {
+        let key = (of.generation, Topic::of(question));
         let mut flights = lock(&self.flights);
         // One that is over but still here has panicked; the next asker starts anew.
         if let Some(flight) = flights.get(&key).filter(|flight| flight.peek().is_none()) {
             return (flight.clone(), false);
         }
         let shared = Arc::clone(self);
-        let (epoch, question, landed) = (Arc::clone(epoch), question.clone(), key.clone());
+        let (of, question, landed) = (of.clone(), question.clone(), key.clone());
         let reading = self.runtime.spawn(async move {
-            let answer = shared.read(&epoch, question).await;
+            let answer = shared.read(&of, question).await;
             lock(&shared.flights).remove(&landed);
             answer
         });
@@ -196,16 +205,16 @@ impl Inner {
         (flight, true)
     }
 
-    async fn read(&self, epoch: &Arc<str>, question: Question) -> Answer {
+    async fn read(&self, of: &Incarnation, question: Question) -> Answer {
         self.observer.waiting(1);
         let slot = self.slots.acquire().await;
         self.observer.waiting(-1);
         self.observer.running(1);
         let answer = match question {
-            Question::Bounds(job) => self.bounds(epoch, &job).await,
-            Question::Leader(job) => self.leader(epoch, &job).await,
-            Question::First(job) => self.first(&job).await,
-            Question::Page { job, after, through } => self.page(epoch, &job, after, through).await,
+            Question::Bounds(job) => self.bounds(of, &job).await,
+            Question::Leader(job) => self.leader(of, &job).await,
+            Question::First(job) => self.first(of, &job).await,
+            Question::Page { job, after, through } => self.page(of, &job, after, through).await,
         };
         self.observer.running(-1);
         drop(slot);
@@ -221,14 +230,18 @@ impl Inner {
         Answer::Unavailable
     }
 
-    async fn bounds(&self, epoch: &str, job: &JobKey) -> Result<Answer, ReadError> {
+    async fn bounds(&self, of: &Incarnation, job: &JobKey) -> Result<Answer, ReadError> {
         let (end, first, report) =
             tokio::join!(self.api.replica_end(job), self.api.first_event(job), self.api.report());
+        let end = match end {
+            Err(RequestError::TooManySubjects) => self.end_of_leader(job).await,
+            end => end,
+        };
         let (end, report) = (end?, report?);
-        self.same_epoch(epoch, &report.epoch)?;
+        same_epoch(of, &report.epoch)?;
         self.stream_first.store(report.first, Ordering::Relaxed);
         let first = first.ok().flatten();
-        self.remember_first(job, first);
+        self.remember_first(of, job, first);
         Ok(Answer::Bounds(Bounds {
             up_to: end.up_to,
             last: end.last,
@@ -238,36 +251,56 @@ impl Inner {
         }))
     }
 
-    async fn leader(&self, epoch: &str, job: &JobKey) -> Result<Answer, ReadError> {
+    /// For a job with more event types than `multi_last` answers: its end, and no state.
+    async fn end_of_leader(&self, job: &JobKey) -> Result<ReplicaEnd, RequestError> {
+        let (view, _) = self.api.leader_view(job).await?;
+        let up_to = view.last.map(|last| last.max(view.stream_last));
+        Ok(ReplicaEnd { up_to, last: view.last, state: Vec::new() })
+    }
+
+    async fn leader(&self, of: &Incarnation, job: &JobKey) -> Result<Answer, ReadError> {
         let (view, found) = self.api.leader_view(job).await?;
-        self.same_epoch(epoch, &found)?;
+        same_epoch(of, &found)?;
         Ok(Answer::Leader(view))
     }
 
-    async fn first(&self, job: &JobKey) -> Result<Answer, ReadError> {
-        let first = self.api.first_event(job).await?;
-        self.remember_first(job, first);
-        Ok(Answer::First(first))
-    }
-
-    fn remember_first(&self, job: &JobKey, first: Option<u64>) {
-        if let Some(first) = first {
-            lock(&self.firsts).insert(job.clone(), first);
+    /// A courtesy that no subscriber waits for long: the window must serve when NATS is away.
+    async fn first(&self, of: &Incarnation, job: &JobKey) -> Result<Answer, ReadError> {
+        if self.api.client().connection_state() != State::Connected || self.first_is_late() {
+            return Ok(Answer::First(None));
+        }
+        match tokio::time::timeout(COURTESY, self.api.first_event(job)).await {
+            Ok(first) => {
+                let first = first?;
+                self.remember_first(of, job, first);
+                Ok(Answer::First(first))
+            }
+            Err(_) => {
+                *lock(&self.first_late_at) = Some(Instant::now());
+                Ok(Answer::First(None))
+            }
         }
     }
 
-    fn same_epoch(&self, asked: &str, found: &str) -> Result<(), ReadError> {
-        if asked == found { Ok(()) } else { Err(ReadError::OtherEpoch) }
+    /// NATS did not answer such a question a moment ago: not each subscriber need find out.
+    fn first_is_late(&self) -> bool {
+        lock(&self.first_late_at).is_some_and(|at| at.elapsed() < COURTESY_PAUSE)
+    }
+
+    fn remember_first(&self, of: &Incarnation, job: &JobKey, first: Option<u64>) {
+        if let Some(first) = first {
+            lock(&self.firsts).insert(job.clone(), (of.generation, first));
+        }
     }
 
     async fn page(
         &self,
-        epoch: &Arc<str>,
+        of: &Incarnation,
         job: &JobKey,
         after: u64,
         through: u64,
     ) -> Result<Answer, ReadError> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let mut reading =
             Reading { subjects: self.api.subjects(), job, through, events: Vec::new(), bytes: 0 };
         let idle = lock(&self.idle).remove(&(job.clone(), after));
@@ -281,7 +314,7 @@ impl Inner {
         let complete = reading.fill(&mut consumer).await?;
         // Asked after the page was read: what is still there now was there then.
         let report = self.api.report().await?;
-        self.same_epoch(epoch, &report.epoch)?;
+        same_epoch(of, &report.epoch)?;
         self.stream_first.store(report.first, Ordering::Relaxed);
         let end = match (complete, reading.events.last()) {
             (false, Some(last)) => last.id,
@@ -298,7 +331,7 @@ impl Inner {
         );
         let page = Arc::new(Page { after, through: end, events: reading.events });
         let read = PageRead { page, stream_first: report.first };
-        lock(&self.pages).insert(epoch, job.clone(), read.clone());
+        lock(&self.pages).insert(of.generation, job.clone(), read.clone());
         Ok(Answer::Page(read))
     }
 
@@ -336,6 +369,10 @@ impl CatchUp {
     pub async fn run(self) {
         self.shared.sweep().await;
     }
+}
+
+fn same_epoch(of: &Incarnation, found: &str) -> Result<(), ReadError> {
+    if *of.epoch == *found { Ok(()) } else { Err(ReadError::OtherEpoch) }
 }
 
 /// A page while it is being read.

@@ -112,10 +112,20 @@ impl Page {
     }
 }
 
+/// Which incarnation of the stream a question is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Incarnation {
+    /// Its identity, the same for every pod.
+    pub epoch: Arc<str>,
+    /// Counts the incarnations that this process has seen: a stream that was rewound keeps its
+    /// identity, but nothing that was read before may be served as part of it.
+    pub generation: u64,
+}
+
 /// Whoever answers questions about history.
 pub trait History: Send + Sync {
     /// Answers in bounded time; [`Answer::Unavailable`] where it cannot, and
     /// [`Answer::OtherEpoch`] where the stream was made anew since: ids of two incarnations
     /// must never mix.
-    fn ask(&self, epoch: Arc<str>, question: Question) -> BoxFuture<'static, Answer>;
+    fn ask(&self, incarnation: Incarnation, question: Question) -> BoxFuture<'static, Answer>;
 }

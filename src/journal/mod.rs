@@ -17,4 +17,4 @@ mod pages;
 pub mod requests;
 pub mod tail;
 
-pub use history::{Answer, Bounds, History, LeaderView, Page, PageRead, Question};
+pub use history::{Answer, Bounds, History, Incarnation, LeaderView, Page, PageRead, Question};

@@ -1,7 +1,6 @@
 //! Pages that were read, kept for the next reader, bounded by bytes. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use foldhash::HashMap;
 
@@ -13,7 +12,7 @@ use crate::event::JobKey;
 /// The oldest page goes first: a page is wanted by many readers within a moment (a reconnect
 /// storm), and hardly ever again.
 pub struct PageCache {
-    epoch: Arc<str>,
+    generation: u64,
     jobs: HashMap<JobKey, BTreeMap<u64, PageRead>>,
     order: VecDeque<(JobKey, u64)>,
     bytes: usize,
@@ -23,18 +22,12 @@ pub struct PageCache {
 impl PageCache {
     /// An empty cache of at most `budget` bytes.
     pub fn new(budget: usize) -> Self {
-        Self {
-            epoch: "".into(),
-            jobs: HashMap::default(),
-            order: VecDeque::new(),
-            bytes: 0,
-            budget,
-        }
+        Self { generation: 0, jobs: HashMap::default(), order: VecDeque::new(), bytes: 0, budget }
     }
 
     /// A page that covers the position after `after`: it begins there or before, and ends later.
-    pub fn find(&self, epoch: &str, job: &JobKey, after: u64) -> Option<PageRead> {
-        if *self.epoch != *epoch {
+    pub fn find(&self, generation: u64, job: &JobKey, after: u64) -> Option<PageRead> {
+        if self.generation != generation {
             return None;
         }
         let (_, read) = self.jobs.get(job)?.range(..=after).next_back()?;
@@ -42,10 +35,10 @@ impl PageCache {
     }
 
     /// Keeps a page. Pages of another incarnation are forgotten.
-    pub fn insert(&mut self, epoch: &Arc<str>, job: JobKey, read: PageRead) {
-        if self.epoch != *epoch {
+    pub fn insert(&mut self, generation: u64, job: JobKey, read: PageRead) {
+        if self.generation != generation {
             let budget = self.budget;
-            *self = Self { epoch: Arc::clone(epoch), ..Self::new(budget) };
+            *self = Self { generation, ..Self::new(budget) };
         }
         let after = read.page.after;
         self.bytes += read.page.cost();
@@ -73,6 +66,8 @@ impl PageCache {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::event::StoredEvent;
     use crate::journal::Page;
@@ -95,33 +90,31 @@ mod tests {
     #[test]
     fn a_page_serves_every_position_it_covers_and_no_other() {
         let mut cache = PageCache::new(1_000_000);
-        let epoch: Arc<str> = "e".into();
-        cache.insert(&epoch, job("a"), read(10, 20));
+        cache.insert(1, job("a"), read(10, 20));
         for (after, found) in [(9, false), (10, true), (19, true), (20, false)] {
-            assert_eq!(cache.find("e", &job("a"), after).is_some(), found, "{after}");
+            assert_eq!(cache.find(1, &job("a"), after).is_some(), found, "{after}");
         }
-        assert!(cache.find("e", &job("b"), 10).is_none());
-        assert!(cache.find("other", &job("a"), 10).is_none());
+        assert!(cache.find(1, &job("b"), 10).is_none());
+        assert!(cache.find(2, &job("a"), 10).is_none());
     }
 
     #[test]
     fn the_budget_holds_and_the_newest_stay() {
         let mut cache = PageCache::new(20_000);
-        let epoch: Arc<str> = "e".into();
         for number in 0..100 {
-            cache.insert(&epoch, job(&format!("j{}", number % 7)), read(number, number + 1));
+            cache.insert(1, job(&format!("j{}", number % 7)), read(number, number + 1));
             assert!(cache.bytes <= 20_000);
         }
-        assert!(cache.find("e", &job("j1"), 99).is_some());
-        assert!(cache.find("e", &job("j0"), 0).is_none());
+        assert!(cache.find(1, &job("j1"), 99).is_some());
+        assert!(cache.find(1, &job("j0"), 0).is_none());
     }
 
     #[test]
     fn a_new_incarnation_forgets_the_old() {
         let mut cache = PageCache::new(1_000_000);
-        cache.insert(&"e".into(), job("a"), read(1, 2));
-        cache.insert(&"f".into(), job("a"), read(5, 6));
-        assert!(cache.find("e", &job("a"), 1).is_none() && cache.find("f", &job("a"), 1).is_none());
-        assert!(cache.find("f", &job("a"), 5).is_some());
+        cache.insert(1, job("a"), read(1, 2));
+        cache.insert(2, job("a"), read(5, 6));
+        assert!(cache.find(1, &job("a"), 1).is_none() && cache.find(2, &job("a"), 1).is_none());
+        assert!(cache.find(2, &job("a"), 5).is_some());
     }
 }

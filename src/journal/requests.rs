@@ -36,6 +36,9 @@ pub enum RequestError {
     /// No answer in time, or no connection.
     #[error("JetStream does not answer: {0}")]
     Unreachable(String),
+    /// The job has more event types than one answer may hold.
+    #[error("the job has more event types than JetStream tells at once")]
+    TooManySubjects,
     /// JetStream refused.
     #[error("JetStream refused: {0}")]
     Refused(String),
@@ -257,6 +260,10 @@ impl StreamApi {
                 }
                 Some(StatusCode::NOT_FOUND) => return Ok(State::default().end(None)),
                 Some(StatusCode::NO_RESPONDERS) => return Err(unreachable("no responders")),
+                // More than 1,024 subjects.
+                Some(status) if status.as_u16() == 413 => {
+                    return Err(RequestError::TooManySubjects);
+                }
                 Some(status) => {
                     let text = message.description.unwrap_or_default();
                     return Err(RequestError::Refused(format!("{status} {text}")));

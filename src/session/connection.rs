@@ -17,7 +17,7 @@ use super::socket::{Incoming, Socket};
 use super::worker::Worker;
 use crate::config::routes::Route;
 use crate::event::JobKey;
-use crate::journal::Question;
+use crate::journal::{Incarnation, Question};
 
 /// Messages taken from a client before others get a turn.
 const MESSAGES: usize = 32;
@@ -61,7 +61,7 @@ pub(super) struct State {
     pub(super) subscriptions: HashMap<JobKey, Rc<Watch>>,
     pub(super) ready: VecDeque<Rc<Watch>>,
     pub(super) asking: Option<Asking>,
-    pub(super) askers: VecDeque<(Rc<Watch>, Arc<str>, Question)>,
+    pub(super) askers: VecDeque<(Rc<Watch>, Incarnation, Question)>,
     /// The last byte in or out.
     alive_at: Instant,
     /// While blocked: when the socket last took something.

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -18,7 +17,7 @@ use crate::dialect::optimization::{Batch, Naming};
 use crate::dialect::{Form, encode, standing};
 use crate::encoded::EncodedEvent;
 use crate::event::{EventView, JobKey};
-use crate::journal::{Answer, Page, Question};
+use crate::journal::{Answer, Incarnation, Page, Question};
 use crate::progress::{Progress, Standing};
 use crate::subscription::{Admission, Step, Subscription};
 use crate::window::{Entry, FrameVariant, JobRead, ReadBound};
@@ -109,6 +108,9 @@ impl Worker {
         match encode(form, job, event, before, standing) {
             Ok(encoded) => {
                 self.settings.metrics.encoded.inc();
+                if encoded.types_differ {
+                    self.settings.metrics.types_differ.inc();
+                }
                 Some(encoded)
             }
             Err(error) => {
@@ -248,7 +250,7 @@ impl Session {
                 if let Some(due) = due {
                     self.worker.arm(self, due);
                 }
-                self.ask(watch, &view.epoch, question);
+                self.ask(watch, view.incarnation(), question);
                 None
             }
             Step::Tell(notice) => Some(self.tell(watch, &notice)),
@@ -272,13 +274,13 @@ impl Session {
         }
     }
 
-    fn ask(&self, watch: &Rc<Watch>, epoch: &Arc<str>, question: Question) {
+    fn ask(&self, watch: &Rc<Watch>, incarnation: Incarnation, question: Question) {
         let mut state = self.state.borrow_mut();
         let watch = Rc::clone(watch);
         if state.asking.is_some() {
-            state.askers.push_back((watch, Arc::clone(epoch), question));
+            state.askers.push_back((watch, incarnation, question));
         } else {
-            let answer = watch.feed.source.history.ask(Arc::clone(epoch), question);
+            let answer = watch.feed.source.history.ask(incarnation, question);
             state.asking = Some(Asking { watch, answer });
         }
     }
@@ -326,9 +328,9 @@ impl Session {
     fn ask_next(&self) {
         loop {
             let next = self.state.borrow_mut().askers.pop_front();
-            let Some((watch, epoch, question)) = next else { return };
+            let Some((watch, incarnation, question)) = next else { return };
             if watch.turn.get() == Turn::Asking {
-                return self.ask(&watch, &epoch, question);
+                return self.ask(&watch, incarnation, question);
             }
         }
     }

@@ -21,6 +21,8 @@ pub struct SessionMetrics {
     pub encoded: IntCounter,
     /// Stored messages that are no events, each time one is met.
     pub malformed: IntCounter,
+    /// Events whose payload tells another type than their subject.
+    pub types_differ: IntCounter,
     /// Times a subscriber was told that its history is incomplete.
     pub truncations: IntCounter,
     /// Times a subscriber was told that its cursor is of another incarnation.
@@ -61,6 +63,10 @@ impl SessionMetrics {
             malformed: counter(
                 "jobwire_malformed_events_total",
                 "Stored messages that are no events, each time one was met.",
+            )?,
+            types_differ: counter(
+                "jobwire_event_types_differ_total",
+                "Events whose payload tells another type than their subject, which rules.",
             )?,
             truncations: counter(
                 "jobwire_truncations_total",

@@ -14,6 +14,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 
 use crate::event::JobKey;
+use crate::journal::Incarnation;
 use crate::journal::tail::Follower;
 pub use crate::journal::tail::{Arrival, StreamState};
 use crate::subject::SubjectTemplate;
@@ -67,6 +68,13 @@ pub struct View {
     pub newest_life_cycle: u64,
     /// What the leader last said.
     pub stream: Option<StreamState>,
+}
+
+impl View {
+    /// The incarnation that the bounds are of.
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation { epoch: Arc::clone(&self.epoch), generation: self.generation }
+    }
 }
 
 /// The shared window. Cheap to clone.

@@ -13,7 +13,7 @@ fn append(ring: &mut Ring, id: u64, subject: &str, payload: &[u8]) {
 }
 
 fn encoded(message: bytes::Bytes, body: std::ops::Range<usize>) -> EncodedEvent {
-    EncodedEvent { message, body, after: Default::default(), ends: false }
+    EncodedEvent { message, body, after: Default::default(), ends: false, types_differ: false }
 }
 
 const EVERYTHING: ReadBound =
