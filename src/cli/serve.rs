@@ -2,7 +2,6 @@
 //! stop.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,7 +11,7 @@ use super::signals::StopSignals;
 use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig};
 use crate::drain::Drain;
-use crate::http::{self, Admin, Public, Readiness, Serving};
+use crate::http::{self, Admin, Places, Public, Readiness, Serving};
 use crate::journal::catch_up::CatchUp;
 use crate::journal::connection::{Client, connect_in_background};
 use crate::journal::requests::StreamApi;
@@ -53,8 +52,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         windows: windows.clone().into(),
         routes: config.routes.routes.clone().into(),
         drain: drain.clone(),
-        connections: Arc::default(),
-        max_connections: config.limits.max_connections,
+        places: Places::new(config.limits.max_connections),
     };
     let settings = WorkerSettings {
         sources,
@@ -70,7 +68,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     listeners.serve(&serving, Admin { readiness, metrics, windows });
 
     signals.next().await;
-    drain_connections(&drain_sender, config.timing.drain, &public.connections, &mut signals).await;
+    drain_connections(&drain_sender, config.timing.drain, &public.places, &mut signals).await;
     Ok(())
 }
 
@@ -161,13 +159,13 @@ async fn tell_readiness(tails: Vec<watch::Receiver<TailStatus>>) {
 async fn drain_connections(
     drain: &watch::Sender<Drain>,
     spread: Duration,
-    connections: &AtomicUsize,
+    places: &Places,
     signals: &mut StopSignals,
 ) {
     tracing::info!(seconds = spread.as_secs_f64(), "stopping: closing the connections");
     drain.send_replace(Drain::Draining(spread));
     let all_gone = async {
-        while connections.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+        while places.count() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

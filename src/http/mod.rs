@@ -8,9 +8,11 @@ mod admin;
 mod answer;
 mod jobs;
 mod page;
+mod places;
 mod routes;
 mod server;
 mod upgrade;
 
 pub use admin::{Admin, Readiness};
+pub use places::Places;
 pub use server::{BindError, Public, Serving, bind, serve_admin};

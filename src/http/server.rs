@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -17,6 +16,7 @@ use tokio::task::LocalSet;
 
 use super::admin::Admin;
 use super::answer::Answer;
+use super::places::Places;
 use super::routes;
 use crate::config::routes::Route;
 use crate::drain::Drain;
@@ -75,10 +75,8 @@ pub struct Public {
     pub routes: Arc<[Arc<Route>]>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
-    /// Upgraded connections of the process.
-    pub connections: Arc<AtomicUsize>,
-    /// How many of them it may have.
-    pub max_connections: usize,
+    /// How many connections there may be.
+    pub places: Places,
 }
 
 /// The threads that serve connections.

@@ -1,19 +1,20 @@
 //! From an HTTP request to a session.
 
-use std::rc::Rc;
-use std::sync::atomic::Ordering;
-
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
+use hyper::{Request, header};
 use hyper_tungstenite::HyperWebsocket;
 use hyper_util::rt::TokioIo;
+use std::rc::Rc;
 use tokio::net::TcpStream;
 
-use super::answer::{Answer, HttpError};
+use super::answer::{Answer, HttpError, set};
 use super::server::Public;
 use crate::event::{JobKey, MAX_NAME, check_name};
 use crate::session::{Profile, Socket, Transport, Worker};
+
+/// The subprotocol that stands for a token beside it (PROTOCOLS section 3).
+const BEARER: &str = "Bearer";
 
 /// Answers an upgrade, and begins the session once the answer is on its way.
 ///
@@ -40,43 +41,37 @@ pub fn upgrade(
         check_name(kind, MAX_NAME).map_err(|_| HttpError::InvalidJob)?;
         profile.kind = kind.into();
     }
-    let (answer, websocket) =
+    let (mut answer, websocket) =
         hyper_tungstenite::upgrade(&mut request, None).map_err(|_| HttpError::BadUpgrade)?;
-    let place = Place::take(public);
+    if offers_bearer(&request) {
+        // A browser that offers subprotocols fails unless one is selected.
+        set(&mut answer, header::SEC_WEBSOCKET_PROTOCOL, BEARER);
+    }
+    let place = public.places.take(&profile);
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         // A client that is gone before the answer was written needs no session.
         if let Ok(socket) = socket(websocket).await {
-            worker.serve(socket, profile, place.is_free).await;
+            worker.serve(socket, profile, place.refusal()).await;
         }
         drop(place);
     });
     Ok(answer)
 }
 
+/// Whether `Bearer` is among the offered subprotocols.
+fn offers_bearer(request: &Request<Incoming>) -> bool {
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    offered
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|protocol| protocol.trim() == BEARER)
+}
+
 /// The kind that the query names, for routes whose jobs may be of any kind.
 fn kind_of(request: &Request<Incoming>) -> Option<&str> {
     request.uri().query()?.split('&').find_map(|pair| pair.strip_prefix("kind="))
-}
-
-/// A connection's place among those that the process may have.
-struct Place {
-    connections: std::sync::Arc<std::sync::atomic::AtomicUsize>,
-    is_free: bool,
-}
-
-impl Place {
-    fn take(public: &Public) -> Self {
-        let connections = std::sync::Arc::clone(&public.connections);
-        let before = connections.fetch_add(1, Ordering::Relaxed);
-        Self { connections, is_free: before < public.max_connections }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The stream below the upgrade, and what was read of it already.

@@ -36,6 +36,8 @@ pub enum Ending {
     NoPong,
     /// The process has as many connections as it may have.
     Overloaded,
+    /// The job has as many connections as it may have.
+    TooManyForJob,
     /// The process stops; the client may come back after this time.
     Restart(Duration),
 }
@@ -64,6 +66,7 @@ impl Ending {
             Self::TooLarge => (1009, "the message is too large".to_owned()),
             Self::NoPong => (4002, "no pong".to_owned()),
             Self::Overloaded => (1013, "too many connections, try again later".to_owned()),
+            Self::TooManyForJob => (1013, "too many connections to this job".to_owned()),
             Self::Restart(wait) => (1012, wait.as_millis().to_string()),
         };
         Some(Farewell { code: CloseCode(code), reason })
@@ -83,6 +86,7 @@ impl Ending {
             Self::Stuck => "stuck",
             Self::NoPong => "no_pong",
             Self::Overloaded => "overloaded",
+            Self::TooManyForJob => "too_many_for_job",
             Self::Restart(_) => "restart",
         }
     }
@@ -105,6 +109,7 @@ mod tests {
             Ending::TooLarge,
             Ending::NoPong,
             Ending::Overloaded,
+            Ending::TooManyForJob,
             Ending::Restart(Duration::MAX),
         ] {
             assert!(ending.farewell().unwrap().reason.len() <= 123, "{ending:?}");

@@ -122,19 +122,18 @@ impl Worker {
         })
     }
 
-    /// Takes a connection, and serves it to its end. Where there is no place for it, that is
-    /// told by closing it: a browser cannot read the status of a refused upgrade.
-    pub async fn serve(self: Rc<Self>, socket: Socket, profile: Profile, has_place: bool) {
+    /// Takes a connection, and serves it to its end. What it is refused for is told by
+    /// closing it: a browser cannot read the status of a refused upgrade.
+    pub async fn serve(self: Rc<Self>, socket: Socket, profile: Profile, refusal: Option<Ending>) {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let session = Session::new(Rc::clone(&self), id, socket, profile);
         self.sessions.borrow_mut().insert(id, Rc::clone(&session));
         // Leaves the worker whatever happens, a panic included.
         let departure = Departure { worker: Rc::clone(&self), id };
-        if has_place {
-            session.begin();
-        } else {
-            session.end(Ending::Overloaded);
+        match refusal {
+            None => session.begin(),
+            Some(refusal) => session.end(refusal),
         }
         session.run().await;
         drop(departure);
