@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod body;
 mod jobs;
 mod page;
 mod places;

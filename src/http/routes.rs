@@ -4,9 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 
 use super::answer::{Answer, HttpError};
+use super::body::AnswerBody;
 use super::server::Public;
 use super::{jobs, page, upgrade};
 use crate::session::{Profile, Worker};
@@ -37,17 +38,27 @@ fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
 }
 
 /// Answers one request.
-pub fn answer(public: &Public, worker: &Rc<Worker>, request: Request<Incoming>) -> Answer {
-    let Some(resource) = find(public, &request) else { return HttpError::NotFound.into() };
+pub async fn answer(
+    public: &Public,
+    worker: &Rc<Worker>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let Some(resource) = find(public, &request) else { return whole(HttpError::NotFound) };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return HttpError::MethodNotAllowed.into();
+        return whole(HttpError::MethodNotAllowed);
     }
     match resource {
         Resource::WebSocket(profile, job) => {
-            upgrade::upgrade(public, worker, profile, job.as_deref(), request)
-                .unwrap_or_else(Answer::from)
+            match upgrade::upgrade(public, worker, profile, job.as_deref(), request) {
+                Ok(answer) => whole(answer),
+                Err(error) => whole(error),
+            }
         }
-        Resource::Jobs => jobs::list(&public.windows),
-        Resource::File(file) => file,
+        Resource::Jobs => whole(jobs::list(&public.windows)),
+        Resource::File(file) => whole(file),
     }
+}
+
+fn whole(answer: impl Into<Answer>) -> Response<AnswerBody> {
+    answer.into().map(AnswerBody::Whole)
 }

@@ -186,8 +186,8 @@ async fn run_worker(
 
 async fn serve_connection(public: Rc<Public>, worker: Rc<Worker>, stream: TcpStream) {
     let service = service_fn(move |request| {
-        let answer = routes::answer(&public, &worker, request);
-        std::future::ready(Ok::<Answer, Infallible>(answer))
+        let (public, worker) = (Rc::clone(&public), Rc::clone(&worker));
+        async move { Ok::<_, Infallible>(routes::answer(&public, &worker, request).await) }
     });
     let connection = protocol().serve_connection(TokioIo::new(stream), service).with_upgrades();
     if let Err(error) = connection.await {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::answer::{Answer, HttpError, set};
 use super::server::Public;
 use crate::event::{JobKey, MAX_NAME, check_name};
-use crate::session::{Profile, Socket, Transport, Worker};
+use crate::session::{Endpoint, Profile, Socket, Transport, Worker};
 
 /// The subprotocol that stands for a token beside it (PROTOCOLS section 3).
 const BEARER: &str = "Bearer";
@@ -52,7 +52,8 @@ pub fn upgrade(
     tokio::task::spawn_local(async move {
         // A client that is gone before the answer was written needs no session.
         if let Ok(socket) = socket(websocket).await {
-            worker.serve(socket, profile, place.refusal()).await;
+            let endpoint = Endpoint::WebSocket(Box::new(socket));
+            worker.serve(endpoint, profile, place.refusal()).await;
         }
         drop(place);
     });

@@ -12,8 +12,9 @@ use foldhash::HashMap;
 
 use super::delivery::{Asking, Watch};
 use super::ending::Ending;
+use super::endpoint::Endpoint;
 use super::metrics::SessionMetrics;
-use super::socket::{Incoming, Socket};
+use super::socket::Incoming;
 use super::worker::Worker;
 use crate::config::routes::Route;
 use crate::event::JobKey;
@@ -54,7 +55,7 @@ pub struct Session {
 
 /// What changes while a connection lives.
 pub(super) struct State {
-    pub(super) socket: Socket,
+    pub(super) socket: Endpoint,
     /// The socket did not take everything at the last write.
     pub(super) blocked: bool,
     pub(super) ending: Option<Ending>,
@@ -73,7 +74,7 @@ pub(super) struct State {
 }
 
 impl Session {
-    pub(super) fn new(worker: Rc<Worker>, id: u64, socket: Socket, profile: Profile) -> Rc<Self> {
+    pub(super) fn new(worker: Rc<Worker>, id: u64, socket: Endpoint, profile: Profile) -> Rc<Self> {
         let now = Instant::now();
         worker.settings.metrics.opened.inc();
         worker.settings.metrics.connections.inc();
@@ -348,7 +349,11 @@ impl Session {
                 state.socket.ping();
                 // The ping's own bytes are no sign of life of the client.
                 let _ = state.socket.poll_flush(&mut Context::from_waker(Waker::noop()));
-                state.pinged_at = Some(now);
+                if state.socket.answers_pings() {
+                    state.pinged_at = Some(now);
+                } else {
+                    state.alive_at = now;
+                }
             }
             or_at(now + timing.pong_timeout);
         } else {

@@ -13,6 +13,8 @@ mod conversation;
 mod delivery;
 mod distribution;
 mod ending;
+mod endpoint;
+mod event_pipe;
 mod metrics;
 mod outgoing;
 mod requests;
@@ -22,6 +24,8 @@ mod worker;
 
 pub use connection::{Profile, Session};
 pub use ending::{CloseCode, Ending};
+pub use endpoint::Endpoint;
+pub use event_pipe::{EventBody, EventPipe, Opening, event_pipe};
 pub use metrics::SessionMetrics;
 pub use socket::{Socket, Transport};
 pub use worker::{Source, Worker, WorkerSettings};

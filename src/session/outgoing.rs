@@ -30,6 +30,13 @@ impl Outgoing {
         self.pending
     }
 
+    /// Takes the first frame, or what is left of it.
+    pub fn pop(&mut self) -> Option<Bytes> {
+        let first = self.frames.pop_front()?;
+        self.pending -= first.len();
+        Some(first)
+    }
+
     /// The next bytes to write, without copying them.
     pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; GATHER]) -> usize {
         let mut count = 0;

@@ -13,8 +13,8 @@ use super::connection::{Profile, Session};
 use super::delivery::Watch;
 use super::distribution::Watchers;
 use super::ending::Ending;
+use super::endpoint::Endpoint;
 use super::metrics::SessionMetrics;
-use super::socket::Socket;
 use super::wheel::{TICK, Wheel};
 use crate::config::Timing;
 use crate::drain::Drain;
@@ -124,7 +124,12 @@ impl Worker {
 
     /// Takes a connection, and serves it to its end. What it is refused for is told by
     /// closing it: a browser cannot read the status of a refused upgrade.
-    pub async fn serve(self: Rc<Self>, socket: Socket, profile: Profile, refusal: Option<Ending>) {
+    pub async fn serve(
+        self: Rc<Self>,
+        socket: Endpoint,
+        profile: Profile,
+        refusal: Option<Ending>,
+    ) {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let session = Session::new(Rc::clone(&self), id, socket, profile);

@@ -1,0 +1,101 @@
+//! What a session writes to and hears from: a WebSocket, or the body of a response.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::ending::{Ending, Farewell};
+use super::event_pipe::EventPipe;
+use super::socket::{Incoming, Socket};
+
+/// A comment of Server-Sent Events: nobody sees it, and proxies keep the connection.
+const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// See the module's text.
+pub enum Endpoint {
+    /// Both sides speak.
+    WebSocket(Box<Socket>),
+    /// Only the gateway speaks.
+    Events(EventPipe),
+}
+
+impl Endpoint {
+    pub(super) fn poll_message(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Incoming, Ending>> {
+        match self {
+            Self::WebSocket(socket) => socket.poll_message(context),
+            Self::Events(pipe) => pipe.poll_gone(context).map(|()| Err(Ending::Lost)),
+        }
+    }
+
+    pub(super) fn push(&mut self, frames: Bytes) {
+        match self {
+            Self::WebSocket(socket) => socket.push(frames),
+            Self::Events(pipe) => pipe.push(frames),
+        }
+    }
+
+    /// A sign of life where nothing else is to be said.
+    pub(super) fn ping(&mut self) {
+        match self {
+            Self::WebSocket(socket) => socket.ping(),
+            Self::Events(pipe) => pipe.push(KEEP_ALIVE),
+        }
+    }
+
+    /// Whether the client answers a ping.
+    pub(super) fn answers_pings(&self) -> bool {
+        matches!(self, Self::WebSocket(_))
+    }
+
+    pub(super) fn close(&mut self, farewell: &Farewell) {
+        match self {
+            Self::WebSocket(socket) => socket.close(farewell),
+            Self::Events(pipe) => pipe.end(),
+        }
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        match self {
+            Self::WebSocket(socket) => socket.pending(),
+            Self::Events(pipe) => pipe.pending(),
+        }
+    }
+
+    pub(super) fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> (usize, Poll<io::Result<()>>) {
+        match self {
+            Self::WebSocket(socket) => socket.poll_flush(context),
+            Self::Events(pipe) => pipe.poll_flush(context),
+        }
+    }
+
+    pub(super) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::WebSocket(socket) => socket.poll_shutdown(context),
+            Self::Events(pipe) => {
+                pipe.end();
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    pub(super) fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self {
+            Self::WebSocket(socket) => socket.poll_discard(context),
+            Self::Events(_) => Poll::Ready(Ok(0)),
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        match self {
+            Self::WebSocket(socket) => socket.reset(),
+            Self::Events(pipe) => pipe.end(),
+        }
+    }
+}
