@@ -4,10 +4,24 @@
 //! Nothing here knows sessions, windows or NATS. What a client may read is a closed list of codes
 //! and sentences, all of it in these modules.
 
+pub mod agent;
+pub mod beam_search;
+pub mod event_stream;
+mod fields;
 pub mod frame;
+mod message;
+mod occurrence;
 pub mod optimization;
 mod progress;
+pub mod table;
 mod timestamp;
+pub mod training;
 
+pub use occurrence::Occurrence;
 pub use progress::{Progress, Standing};
 pub use timestamp::iso8601;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod rehearsal;
