@@ -296,16 +296,18 @@ impl JobStatus {
     }
 }
 
-/// Whether a failure is not the end.
 fn will_retry(payload: &[u8]) -> bool {
+    StoredBody::parse(payload).is_ok_and(|body| is_tried_again(body.data))
+}
+
+/// Whether a failure with this data says that it is not the end.
+pub fn is_tried_again(data: Option<&RawValue>) -> bool {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Failure {
         will_retry: Option<serde_json::Value>,
     }
-    StoredBody::parse(payload)
-        .ok()
-        .and_then(|body| serde_json::from_str::<Failure>(body.data?.get()).ok())
+    data.and_then(|data| serde_json::from_str::<Failure>(data.get()).ok())
         .is_some_and(|failure| failure.will_retry == Some(true.into()))
 }
 

@@ -11,6 +11,7 @@ pub mod drain;
 pub mod encoded;
 pub mod event;
 pub mod families;
+pub mod fields;
 pub mod http;
 pub mod journal;
 pub mod metrics;
