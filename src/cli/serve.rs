@@ -50,7 +50,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let public = Public {
         windows: windows.clone().into(),
-        routes: config.routes.routes.clone().into(),
+        routes: Arc::new(config.routes.clone()),
         drain: drain.clone(),
         places: Places::new(config.limits.max_connections),
     };

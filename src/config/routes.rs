@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, invalid};
-use crate::event::{MAX_NAME, check_name};
+use crate::event::{JobKey, MAX_NAME, check_name};
 use crate::subject::{DEFAULT_TEMPLATE, SubjectTemplate};
 
 /// A wire format.
@@ -25,6 +25,9 @@ pub enum Dialect {
     Training,
     /// The task in the path, without types (section 4).
     Agent,
+    /// Server-Sent Events; not a route of its own, but a way to read any job.
+    #[serde(skip)]
+    Events,
 }
 
 impl Dialect {
@@ -35,12 +38,13 @@ impl Dialect {
             Self::BeamSearch => "beam-search",
             Self::Training => "training",
             Self::Agent => "agent",
+            Self::Events => "events",
         }
     }
 
     /// Whether a connection is about one job, which its path names.
     pub fn names_job_in_path(self) -> bool {
-        matches!(self, Self::Training | Self::Agent)
+        matches!(self, Self::Training | Self::Agent | Self::Events)
     }
 }
 
@@ -142,6 +146,8 @@ pub struct Routes {
     pub routes: Vec<Arc<Route>>,
     /// The streams.
     pub sources: Vec<SourceConfig>,
+    /// How each of them is read without a WebSocket.
+    events: Vec<Arc<Route>>,
 }
 
 /// A path with at most one place for the job.
@@ -193,6 +199,21 @@ impl PathPattern {
     }
 }
 
+fn events(source: usize, job_grace: Duration) -> Arc<Route> {
+    let path = "/api/v1/jobs/{kind}/{job}/events";
+    Arc::new(Route {
+        path: PathPattern { text: path.into(), before: path.into(), after: None },
+        dialect: Dialect::Events,
+        kind: Dialect::Events.name().into(),
+        source,
+        start: Start::Start,
+        job_grace: Some(job_grace),
+        idle_timeout: None,
+        heartbeat: None,
+        max_connections_per_job: None,
+    })
+}
+
 /// The routes that are there unless they are configured away.
 fn built_in() -> Vec<RouteSettings> {
     let route = |path: &str, dialect| RouteSettings {
@@ -237,7 +258,7 @@ impl Routes {
             all.extend(more);
         }
         let default = SourceConfig { stream: stream.into(), subjects: Arc::default() };
-        let mut routes = Self { routes: Vec::new(), sources: vec![default] };
+        let mut routes = Self { routes: Vec::new(), sources: vec![default], events: Vec::new() };
         for settings in all {
             let route = routes.check(settings, stream, job_grace)?;
             if routes.routes.iter().any(|other| other.path == route.path) {
@@ -245,7 +266,14 @@ impl Routes {
             }
             routes.routes.push(Arc::new(route));
         }
+        routes.events = (0..routes.sources.len()).map(|source| events(source, job_grace)).collect();
         Ok(routes)
+    }
+
+    /// How a job is read without a WebSocket; `None` if no stream can hold it.
+    pub fn events_of(&self, job: &JobKey) -> Option<&Arc<Route>> {
+        let source = self.sources.iter().position(|source| source.subjects.covers(job))?;
+        self.events.get(source)
     }
 
     fn check(
@@ -267,7 +295,7 @@ impl Routes {
         };
         let rejects = settings.unknown_job.unwrap_or(match dialect {
             Dialect::Optimization | Dialect::Training => UnknownJobRule::Reject,
-            Dialect::BeamSearch | Dialect::Agent => UnknownJobRule::Wait,
+            Dialect::BeamSearch | Dialect::Agent | Dialect::Events => UnknownJobRule::Wait,
         }) == UnknownJobRule::Reject;
         let grace = settings.job_grace.unwrap_or(match dialect {
             Dialect::Training => Duration::ZERO,
@@ -290,7 +318,7 @@ impl Routes {
             start: settings.start.unwrap_or(match dialect {
                 Dialect::Optimization => Start::Live,
                 Dialect::Training => Start::State,
-                Dialect::BeamSearch | Dialect::Agent => Start::Start,
+                Dialect::BeamSearch | Dialect::Agent | Dialect::Events => Start::Start,
             }),
             job_grace: rejects.then_some(grace),
             idle_timeout: timed(
@@ -298,7 +326,7 @@ impl Routes {
                 match dialect {
                     Dialect::Training => Some(300),
                     Dialect::Agent => Some(60),
-                    Dialect::Optimization | Dialect::BeamSearch => None,
+                    Dialect::Optimization | Dialect::BeamSearch | Dialect::Events => None,
                 },
             ),
             heartbeat: timed(settings.heartbeat, (dialect == Dialect::Agent).then_some(15)),

@@ -9,6 +9,7 @@ mod completion;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::frame::TextFrame;
 use super::message::Message;
 use super::occurrence::Occurrence;
 use super::optimization::{JobName, Refusal};
@@ -66,6 +67,19 @@ pub fn encode(occurrence: &Occurrence<'_>, truncated_before: Option<u64>) -> Opt
         message.json("truncatedBefore", &first.to_string());
     }
     Some(message.finish())
+}
+
+/// A message of a shared frame, with what its receiver must know of missing history. `None` if
+/// the frame is none of [`encode`]'s.
+pub fn with_truncation(frame: &[u8], first: u64) -> Option<Bytes> {
+    let start = frame.iter().position(|byte| *byte == b'{')?;
+    let object = frame.get(start..)?.strip_suffix(b"}")?;
+    let mut message = TextFrame::with_capacity(object.len() + 48);
+    message.push_bytes(object);
+    message.push(",\"truncatedBefore\":");
+    message.push_number(first);
+    message.push("}");
+    Some(message.finish().0)
 }
 
 fn type_of(kind: BeamSearchMessage) -> &'static str {

@@ -21,6 +21,12 @@ pub enum HttpError {
     BadUpgrade,
     /// The path or the query names no job that can be.
     InvalidJob,
+    /// The cursor is no event id.
+    InvalidCursor,
+    /// There is no such job.
+    JobNotFound,
+    /// NATS does not answer, or there is no place.
+    Unavailable,
     /// The process is stopping.
     Draining,
     /// Something of ours.
@@ -30,11 +36,11 @@ pub enum HttpError {
 impl HttpError {
     fn status(self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::JobNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::BadUpgrade | Self::InvalidJob => StatusCode::BAD_REQUEST,
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadUpgrade | Self::InvalidJob | Self::InvalidCursor => StatusCode::BAD_REQUEST,
+            Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -46,6 +52,9 @@ impl HttpError {
             Self::UpgradeRequired => "UPGRADE_REQUIRED",
             Self::BadUpgrade => "BAD_UPGRADE",
             Self::InvalidJob => "INVALID_JOB_ID",
+            Self::InvalidCursor => "INVALID_CURSOR",
+            Self::JobNotFound => "JOB_NOT_FOUND",
+            Self::Unavailable => "UNAVAILABLE",
             Self::Draining => "DRAINING",
             Self::Internal => "INTERNAL",
         }
@@ -60,6 +69,9 @@ impl HttpError {
             Self::InvalidJob => {
                 "A job id and a kind have 1 to 128 characters of A-Z, a-z, 0-9, _ and -"
             }
+            Self::InvalidCursor => "The cursor must be the id of an event, a whole number",
+            Self::JobNotFound => "Job not found",
+            Self::Unavailable => "The event store does not answer, try again",
             Self::Draining => "This gateway is stopping: connect again",
             Self::Internal => "The gateway failed",
         }
@@ -73,7 +85,9 @@ impl From<HttpError> for Answer {
         match error {
             HttpError::UpgradeRequired => set(&mut answer, header::UPGRADE, "websocket"),
             HttpError::MethodNotAllowed => set(&mut answer, header::ALLOW, "GET, HEAD"),
-            HttpError::Draining => set(&mut answer, header::RETRY_AFTER, "1"),
+            HttpError::Draining | HttpError::Unavailable => {
+                set(&mut answer, header::RETRY_AFTER, "1")
+            }
             _ => {}
         }
         answer

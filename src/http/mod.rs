@@ -7,6 +7,7 @@
 mod admin;
 mod answer;
 mod body;
+mod events;
 mod jobs;
 mod page;
 mod places;

@@ -9,7 +9,8 @@ use hyper::{Method, Request, Response};
 use super::answer::{Answer, HttpError};
 use super::body::AnswerBody;
 use super::server::Public;
-use super::{jobs, page, upgrade};
+use super::{events, jobs, page, upgrade};
+use crate::event::JobKey;
 use crate::session::{Profile, Worker};
 
 /// What a path leads to.
@@ -17,6 +18,8 @@ enum Resource {
     /// The job is as the path names it: not checked yet.
     WebSocket(Profile, Option<String>),
     Jobs,
+    /// `None`: the path names no job that can be.
+    Events(Option<JobKey>),
     File(Answer),
 }
 
@@ -28,13 +31,26 @@ fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
     {
         return Some(Resource::File(file));
     }
-    if path == "/api/v1/jobs" {
-        return Some(Resource::Jobs);
+    if let Some(rest) = path.strip_prefix("/api/v1/jobs") {
+        return job_resource(rest);
     }
     let (route, job) =
-        public.routes.iter().find_map(|route| Some((route, route.path.matches(path)?)))?;
-    let profile = Profile { route: Arc::clone(route), kind: Arc::clone(&route.kind), job: None };
+        public.routes.routes.iter().find_map(|route| Some((route, route.path.matches(path)?)))?;
+    let profile =
+        Profile { route: Arc::clone(route), kind: Arc::clone(&route.kind), job: None, after: None };
     Some(Resource::WebSocket(profile, job.map(str::to_owned)))
+}
+
+/// What lies below `/api/v1/jobs`.
+fn job_resource(rest: &str) -> Option<Resource> {
+    let mut segments = rest.split('/').skip(1);
+    match (segments.next(), segments.next(), segments.next(), segments.next()) {
+        (None, ..) => Some(Resource::Jobs),
+        (Some(kind), Some(job), Some("events"), None) => {
+            Some(Resource::Events(JobKey::new(kind, job).ok()))
+        }
+        _ => None,
+    }
 }
 
 /// Answers one request.
@@ -54,6 +70,11 @@ pub async fn answer(
                 Err(error) => whole(error),
             }
         }
+        Resource::Events(None) => whole(HttpError::InvalidJob),
+        Resource::Events(Some(job)) => match events::cursor(&request) {
+            Ok(after) => events::stream(public, worker, job, after).await,
+            Err(error) => whole(error),
+        },
         Resource::Jobs => whole(jobs::list(&public.windows)),
         Resource::File(file) => whole(file),
     }

@@ -18,7 +18,7 @@ use super::admin::Admin;
 use super::answer::Answer;
 use super::places::Places;
 use super::routes;
-use crate::config::routes::Route;
+use crate::config::routes::Routes;
 use crate::drain::Drain;
 use crate::session::{Worker, WorkerSettings};
 use crate::window::Window;
@@ -72,7 +72,7 @@ pub struct Public {
     /// The newest events of every stream.
     pub windows: Arc<[Window]>,
     /// Which path means what.
-    pub routes: Arc<[Arc<Route>]>,
+    pub routes: Arc<Routes>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
     /// How many connections there may be.

@@ -38,6 +38,8 @@ pub struct Profile {
     pub kind: Arc<str>,
     /// The job that the path names.
     pub job: Option<JobKey>,
+    /// The last event that the client saw, where the request tells it.
+    pub after: Option<u64>,
 }
 
 /// See the module's text.
@@ -51,6 +53,8 @@ pub struct Session {
     waker: RefCell<Waker>,
     /// When the last event came, for routes that close idle connections.
     pub(super) event_at: Cell<Instant>,
+    /// When the next heartbeat message is due, on routes that have them.
+    heartbeat_at: Cell<Option<Instant>>,
 }
 
 /// What changes while a connection lives.
@@ -76,6 +80,7 @@ pub(super) struct State {
 impl Session {
     pub(super) fn new(worker: Rc<Worker>, id: u64, socket: Endpoint, profile: Profile) -> Rc<Self> {
         let now = Instant::now();
+        let heartbeat = profile.route.heartbeat;
         worker.settings.metrics.opened.inc();
         worker.settings.metrics.connections.inc();
         let session = Rc::new(Self {
@@ -98,9 +103,10 @@ impl Session {
             armed: Cell::new(u64::MAX),
             waker: RefCell::new(Waker::noop().clone()),
             event_at: Cell::new(now),
+            heartbeat_at: Cell::new(heartbeat.map(|every| now + every)),
             worker,
         });
-        let first_look = session.profile.route.idle_timeout.into_iter();
+        let first_look = session.profile.route.idle_timeout.into_iter().chain(heartbeat);
         let first_look =
             first_look.fold(session.worker.settings.timing.ping_interval, Duration::min);
         session.worker.arm(&session, now + first_look);
@@ -331,6 +337,15 @@ impl Session {
                 self.end(Ending::Idle);
             }
             or_at(idle_at.max(now));
+        }
+        if let (Some(at), Some(every)) = (self.heartbeat_at.get(), self.profile.route.heartbeat) {
+            let mut at = at;
+            if at <= now && !blocked && self.state.borrow().ending.is_none() {
+                self.heartbeat();
+                at = now + every;
+                self.heartbeat_at.set(Some(at));
+            }
+            or_at(at.max(now));
         }
         if blocked {
             let stuck_at = accepted_at + timing.stuck_timeout;

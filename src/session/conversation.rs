@@ -7,36 +7,68 @@ use bytes::Bytes;
 use super::connection::Session;
 use super::delivery::Watch;
 use super::ending::Ending;
+use super::event_pipe::Opening;
 use crate::config::routes::{Dialect, Start};
-use crate::dialect::Form;
 use crate::dialect::optimization::{self, Batch, Code, Naming};
-use crate::event::JobKey;
+use crate::dialect::{Form, agent, beam_search, encode, is_final, iso8601, training};
+use crate::event::{JobKey, LifeCycle, StoredEvent};
+use crate::progress::{Progress, Standing};
 use crate::subscription::{Notice, OnTruncated, Request, UnknownJob};
 
 impl Session {
     /// The first words, and the subscription that the path asks for.
     pub(super) fn begin(self: &Rc<Self>) {
-        if let Some(job) = self.profile.job.clone() {
-            self.subscribe(job, self.request_of_route());
+        let Some(job) = self.profile.job.clone() else { return };
+        if let Form::Agent(naming) = self.form(&job) {
+            let frame = agent::connected(&job, naming, &now());
+            self.state.borrow_mut().socket.push(frame);
         }
+        self.subscribe(job, self.request_of_route());
     }
 
     /// Does what a text message asks for.
     pub(super) fn hear(self: &Rc<Self>, text: &str) {
         match self.profile.route.dialect {
             Dialect::Optimization => self.obey(text),
+            Dialect::BeamSearch => self.obey_beam_search(text),
             // These speak to their clients, who have nothing to say.
-            Dialect::BeamSearch | Dialect::Training | Dialect::Agent => {}
+            Dialect::Training | Dialect::Agent | Dialect::Events => {}
         }
+    }
+
+    fn obey_beam_search(self: &Rc<Self>, text: &str) {
+        let (job, subscribe) = match beam_search::parse(text) {
+            Some(beam_search::Command::Subscribe { job }) => (job, true),
+            Some(beam_search::Command::Unsubscribe { job }) => (job, false),
+            None => return,
+        };
+        match job.resolve(&self.profile.kind) {
+            Ok(key) if !subscribe => self.forget(&key),
+            // Subscribing again to the same job does nothing.
+            Ok(key) if self.state.borrow().subscriptions.contains_key(&key) => {}
+            Ok(key) => self.subscribe(key, self.request_of_route()),
+            Err(refusal) if subscribe => {
+                let frame = beam_search::refusal(&job.id, &refusal, &now());
+                self.state.borrow_mut().socket.push(frame);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// A sign of life in the dialect's own words.
+    pub(super) fn heartbeat(&self) {
+        self.state.borrow_mut().socket.push(agent::heartbeat(&now()));
     }
 
     /// What a subscriber without wishes of its own gets on this route.
     pub(super) fn request_of_route(&self) -> Request {
         let route = &self.profile.route;
+        let events = route.dialect == Dialect::Events;
         Request {
-            after: (route.start == Start::Start).then_some(0),
-            state: route.start == Start::State,
-            on_truncated: OnTruncated::Earliest,
+            after: self.profile.after.or((route.start == Start::Start).then_some(0)),
+            state: route.start == Start::State && self.profile.after.is_none(),
+            with_state: events,
+            on_truncated: if events { OnTruncated::Fail } else { OnTruncated::Earliest },
             unknown_job: route
                 .job_grace
                 .map_or(UnknownJob::Wait, |after| UnknownJob::Refuse { after }),
@@ -46,11 +78,13 @@ impl Session {
 
     /// The form in which a job is told on this route.
     pub(super) fn form(&self, job: &JobKey) -> Form {
+        let naming = Naming::on_route(job, &self.profile.route.kind);
         match self.profile.route.dialect {
             Dialect::Optimization => Form::Optimization(Naming::on_route(job, &self.profile.kind)),
-            Dialect::BeamSearch => Form::BeamSearch,
-            Dialect::Training => Form::Training,
-            Dialect::Agent => Form::Agent,
+            Dialect::BeamSearch => Form::BeamSearch(naming),
+            Dialect::Training => Form::Training(naming),
+            Dialect::Agent => Form::Agent(naming),
+            Dialect::Events => Form::EventStream,
         }
     }
 
@@ -64,7 +98,10 @@ impl Session {
         self.count(notice);
         let frame = match watch.form {
             Form::Optimization(naming) => optimization_frame(watch, naming, notice),
-            Form::BeamSearch | Form::Training | Form::Agent => self.path_frame(watch, notice),
+            Form::EventStream => self.tell_stream(watch, notice),
+            Form::BeamSearch(_) | Form::Training(_) | Form::Agent(_) => {
+                self.path_frame(watch, notice)
+            }
         };
         let length = frame.as_ref().map_or(0, Bytes::len);
         if let Some(frame) = frame {
@@ -90,18 +127,99 @@ impl Session {
             Notice::Truncated { first_available, .. } => {
                 watch.truncated_before.set(Some(*first_available));
             }
-            Notice::Subscribed { .. }
-            | Notice::CursorInvalid { .. }
-            | Notice::Position { .. }
-            | Notice::ReplayDone { .. } => {}
+            Notice::Subscribed { state, .. } => return self.tell_state(watch, state),
+            Notice::CursorInvalid { .. } | Notice::Position { .. } | Notice::ReplayDone { .. } => {}
         }
         None
     }
 
+    /// Where the job stands, in the dialect that begins with it; and its end, if it has ended.
+    fn tell_state(&self, watch: &Watch, state: &[StoredEvent]) -> Option<Bytes> {
+        let Form::Training(naming) = watch.form else { return None };
+        let progress = Progress::of_state(state);
+        watch.progress.set(progress);
+        let told_at = state.last().map_or_else(now, |newest| iso8601(newest.stored_at));
+        let initial = training::initial(&watch.job, naming, &progress, &told_at);
+        let Some(ending) = self.ending_of(watch, state) else { return Some(initial) };
+        self.state.borrow_mut().socket.push(initial);
+        let standing = Standing::Newest;
+        let encoded = encode(watch.form, &watch.job, ending.as_view(), progress, standing).ok();
+        if let Some(encoded) = encoded.filter(|encoded| !encoded.message.is_empty()) {
+            self.state.borrow_mut().socket.push(encoded.message);
+        }
+        self.end(Ending::JobEnded);
+        None
+    }
+
+    /// The event that the job has ended with, if nothing newer of its life is known.
+    fn ending_of<'a>(&self, watch: &Watch, state: &'a [StoredEvent]) -> Option<&'a StoredEvent> {
+        let newest = state
+            .iter()
+            .filter(|event| LifeCycle::of(&event.event_type).is_some())
+            .max_by_key(|event| event.id)?;
+        let known = watch.feed.view(&watch.job).newest_life_cycle;
+        (newest.id >= known && is_final(newest.as_view())).then_some(newest)
+    }
+
+    /// The beginning of a stream of events is its status; what cannot be told in it ends it.
+    fn tell_stream(&self, watch: &Watch, notice: &Notice) -> Option<Bytes> {
+        let opening = match notice {
+            Notice::Subscribed { state, .. } if self.has_seen_the_end(watch, state) => {
+                Opening::Over
+            }
+            Notice::Subscribed { .. } => Opening::Events,
+            Notice::NotFound => Opening::NotFound,
+            Notice::Unavailable => Opening::Unavailable,
+            Notice::Truncated { requested_after, first_available, last } => Opening::Gone {
+                requested_after: *requested_after,
+                first_available: *first_available,
+                last: *last,
+            },
+            Notice::CursorInvalid { .. } => Opening::Gone {
+                requested_after: self.profile.after.unwrap_or(0),
+                first_available: 0,
+                last: 0,
+            },
+            Notice::Position { .. } | Notice::ReplayDone { .. } => return None,
+        };
+        let goes_on = opening == Opening::Events;
+        self.state.borrow_mut().socket.open(opening);
+        if !goes_on {
+            self.end(Ending::CursorLost);
+        }
+        None
+    }
+
+    fn has_seen_the_end(&self, watch: &Watch, state: &[StoredEvent]) -> bool {
+        let Some(after) = self.profile.after else { return false };
+        let of_window = watch.feed.source.window.read().life_cycle(watch.job.as_str());
+        match of_window {
+            Some((id, is_final)) => is_final && id <= after,
+            None => self.ending_of(watch, state).is_some_and(|ending| ending.id <= after),
+        }
+    }
+
     /// The message, with what the client must know of missing history.
     pub(super) fn with_truncation(&self, watch: &Watch, message: Bytes) -> Bytes {
-        watch.truncated_before.set(None);
-        message
+        match (watch.form, watch.truncated_before.take()) {
+            (Form::BeamSearch(_), Some(first)) => {
+                beam_search::with_truncation(&message, first).unwrap_or(message)
+            }
+            _ => message,
+        }
+    }
+
+    /// Notes at the first event of a whole history that it does not begin at its beginning.
+    pub(super) fn note_beginning(&self, watch: &Watch, id: u64, event_type: &str) {
+        if watch.began.replace(true) || !matches!(watch.form, Form::BeamSearch(_)) {
+            return;
+        }
+        let begins =
+            matches!(LifeCycle::of(event_type), Some(LifeCycle::Created | LifeCycle::Started));
+        let stream_first = watch.feed.view(&watch.job).stream.map_or(1, |stream| stream.first);
+        if !begins && stream_first > 1 {
+            watch.truncated_before.set(Some(id));
+        }
     }
 
     /// What is said of a stored message that is no event, if the dialect has words for it.
@@ -151,4 +269,10 @@ fn optimization_frame(watch: &Watch, naming: Naming, notice: &Notice) -> Option<
         Notice::ReplayDone { empty: true } => Batch::new(job, naming).finish(),
         Notice::ReplayDone { empty: false } => return None,
     })
+}
+
+/// The present time as ISO 8601.
+fn now() -> String {
+    let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
+    iso8601(i64::try_from(now).unwrap_or_default())
 }

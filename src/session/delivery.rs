@@ -48,6 +48,8 @@ pub struct Watch {
     pub(super) progress: Cell<Progress>,
     /// Events before this one are gone, and the client was not told yet.
     pub(super) truncated_before: Cell<Option<u64>>,
+    /// An event was sent, or hidden by the dialect.
+    pub(super) began: Cell<bool>,
     pub(super) machine: RefCell<Subscription>,
     /// Place in the worker's list of the job's watchers.
     pub(super) place: Cell<usize>,
@@ -153,6 +155,9 @@ impl Session {
         let admission = machine.admit(due.id, &due.event_type);
         drop((machine, state));
         let encoded = due.encoded.get(watch.form.number()).unwrap_or(&Encoded::NotWanted);
+        if admission != Admission::Skip {
+            self.note_beginning(watch, due.id, &due.event_type);
+        }
         if let Some(frame) = self.frame_of_event(watch, admission, due.id, encoded) {
             self.state.borrow_mut().socket.push(frame);
         }
@@ -402,6 +407,9 @@ impl<'a> Sending<'a> {
             return;
         }
         let admission = self.watch.machine.borrow_mut().admit(id, event_type);
+        if admission != Admission::Skip {
+            self.session.note_beginning(self.watch, id, event_type);
+        }
         if let (Admission::History, Form::Optimization(naming), Encoded::Frame(frame)) =
             (admission, self.watch.form, encoded)
         {

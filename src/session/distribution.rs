@@ -61,7 +61,7 @@ impl Watchers {
 
     /// Where the job stands for those who follow in this form: for all of them in the same place.
     fn progress(&self, form: Form) -> Progress {
-        if matches!(form, Form::Optimization(_)) {
+        if !form.needs_progress() {
             return Progress::default();
         }
         self.list

@@ -18,6 +18,8 @@ pub enum Ending {
     Idle,
     /// There is no such job.
     UnknownJob,
+    /// What the client has seen is no longer part of what there is.
+    CursorLost,
     /// NATS did not answer.
     Unavailable,
     /// It broke, or the client went away without a word.
@@ -59,6 +61,7 @@ impl Ending {
             Self::JobEnded => (1000, "the job has ended".to_owned()),
             Self::Idle => (1001, "nothing happened for too long".to_owned()),
             Self::UnknownJob => (1008, "job not found".to_owned()),
+            Self::CursorLost => (1011, "the cursor is lost".to_owned()),
             Self::Unavailable => (1013, "the event store does not answer".to_owned()),
             Self::Violation => (1002, "protocol error".to_owned()),
             Self::NotUtf8 => (1007, "text that is not UTF-8".to_owned()),
@@ -79,6 +82,7 @@ impl Ending {
             Self::JobEnded => "job_ended",
             Self::Idle => "idle",
             Self::UnknownJob => "unknown_job",
+            Self::CursorLost => "cursor_lost",
             Self::Unavailable => "unavailable",
             Self::Lost => "lost",
             Self::Violation | Self::NotUtf8 | Self::Binary => "protocol",

@@ -6,11 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::ending::{Ending, Farewell};
-use super::event_pipe::EventPipe;
+use super::event_pipe::{EventPipe, Opening};
 use super::socket::{Incoming, Socket};
-
-/// A comment of Server-Sent Events: nobody sees it, and proxies keep the connection.
-const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+use crate::dialect::event_stream;
 
 /// See the module's text.
 pub enum Endpoint {
@@ -31,6 +29,13 @@ impl Endpoint {
         }
     }
 
+    /// Tells how a stream of events begins; a WebSocket has begun already.
+    pub(super) fn open(&mut self, opening: Opening) {
+        if let Self::Events(pipe) = self {
+            pipe.open(opening);
+        }
+    }
+
     pub(super) fn push(&mut self, frames: Bytes) {
         match self {
             Self::WebSocket(socket) => socket.push(frames),
@@ -42,7 +47,7 @@ impl Endpoint {
     pub(super) fn ping(&mut self) {
         match self {
             Self::WebSocket(socket) => socket.ping(),
-            Self::Events(pipe) => pipe.push(KEEP_ALIVE),
+            Self::Events(pipe) => pipe.push(Bytes::from_static(event_stream::KEEP_ALIVE)),
         }
     }
 

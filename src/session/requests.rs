@@ -81,6 +81,7 @@ impl Session {
             form: self.form(&job),
             progress: Cell::default(),
             truncated_before: Cell::new(None),
+            began: Cell::new(false),
             machine: RefCell::new(machine),
             place: Cell::new(0),
             turn: Cell::new(Turn::Waiting),

@@ -307,7 +307,11 @@ impl Subscription {
             last: opened.last,
             first: opened.first,
             epoch: Arc::clone(&epoch),
-            state: if self.request.state { opened.state } else { Arc::default() },
+            state: if self.request.state || self.request.with_state {
+                opened.state
+            } else {
+                Arc::default()
+            },
         });
         if opened.cursor_invalid {
             self.notices.push(Notice::CursorInvalid { epoch });

@@ -160,7 +160,7 @@ impl Opening {
         request: &Request,
     ) -> Result<Found, Next> {
         if let Some(last) = view.job.last()
-            && !cursor.state
+            && !(cursor.state || request.with_state && view.newest_life_cycle == 0)
         {
             let reads_history = cursor.after.is_some_and(|after| after < view.floor.min(last));
             if !reads_history {

@@ -21,6 +21,9 @@ pub struct Request {
     pub position: bool,
     /// Begin with the job's state instead of its history, and go on from there.
     pub state: bool,
+    /// Tell the job's state when the subscription stands, unless the window knows how its life
+    /// goes.
+    pub with_state: bool,
     /// What becomes of a subscribe to a job that does not exist.
     pub unknown_job: UnknownJob,
 }

@@ -8,7 +8,7 @@ use foldhash::HashMap;
 use crate::encoded::EncodedEvent;
 
 /// How many encodings of one event can be kept.
-pub const FRAME_VARIANTS: usize = 16;
+pub const FRAME_VARIANTS: usize = 32;
 
 /// Which encoding of an event: one number per dialect and form. What a number means is the
 /// reader's business.

@@ -8,7 +8,7 @@ use super::frames::{FrameBudget, FrameTable, FrameVariant};
 use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, Located};
 use super::{Arrival, JobView, StreamState, View};
 use crate::encoded::EncodedEvent;
-use crate::event::{EventView, JobKey, LifeCycle, MAX_EVENT};
+use crate::event::{EventView, JobKey, JobStatus, LifeCycle, MAX_EVENT};
 use crate::recent::Recent;
 use crate::subject::{SubjectParts, SubjectTemplate};
 
@@ -321,6 +321,16 @@ impl Ring {
             }
         }
         LogRead::Through(self.head)
+    }
+
+    /// The job's newest life-cycle event in the window, and whether it is final.
+    pub fn life_cycle(&self, job: &str) -> Option<(u64, bool)> {
+        let slot = self.jobs.find(job)?;
+        let event = self.entry(slot.life_cycle?, slot)?.event;
+        let status = JobStatus::after(LifeCycle::of(event.event_type)?, event.payload);
+        let is_final =
+            matches!(status, JobStatus::Succeeded | JobStatus::Failed | JobStatus::Stopped);
+        Some((event.id, is_final))
     }
 
     /// The jobs in the window, those that began last first, at most `limit`.

@@ -70,6 +70,7 @@ impl Run {
             },
             position: model.rng.bool(),
             state: false,
+            with_state: false,
             unknown_job: if model.rng.bool() {
                 UnknownJob::Wait
             } else {
