@@ -257,7 +257,7 @@ impl Session {
 
     fn flush(&self, context: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         let mut state = self.state.borrow_mut();
-        if state.socket.pending() == 0 {
+        if state.socket.pending() == 0 && !state.blocked {
             return Poll::Ready(Ok(()));
         }
         let (accepted, written) = state.socket.poll_flush(context);

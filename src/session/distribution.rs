@@ -61,9 +61,6 @@ impl Watchers {
 
     /// Where the job stands for those who follow in this form: for all of them in the same place.
     fn progress(&self, form: Form) -> Progress {
-        if !form.needs_progress() {
-            return Progress::default();
-        }
         self.list
             .iter()
             .find(|watch| watch.form == form && watch.machine.borrow().is_following())
@@ -83,6 +80,19 @@ pub struct Due {
     pub(super) event_type: Box<str>,
     pub(super) encoded: [Encoded; Form::COUNT],
     watchers: Rc<Watchers>,
+}
+
+/// Where the job stands before its next event: after the last one of this round, or where its
+/// followers are.
+fn before(due: &[Due], of_job: &Rc<Watchers>, form: Form) -> Progress {
+    if !form.needs_progress() {
+        return Progress::default();
+    }
+    let last = due.iter().rev().find(|event| Rc::ptr_eq(&event.watchers, of_job));
+    match last.and_then(|event| event.encoded.get(form.number())) {
+        Some(Encoded::Frame(frame)) => frame.after,
+        _ => of_job.progress(form),
+    }
 }
 
 impl Worker {
@@ -145,7 +155,7 @@ impl Worker {
                     stored_at: entry.event.stored_at,
                     event_type: entry.event.event_type.into(),
                     encoded: std::array::from_fn(|number| match of_job.wanted(number) {
-                        Some(form) => self.encode(entry, form, of_job.progress(form)),
+                        Some(form) => self.encode(entry, form, before(&due, of_job, form)),
                         None => Encoded::NotWanted,
                     }),
                     watchers: Rc::clone(of_job),
