@@ -45,6 +45,13 @@ fn every_event_has_step_message_percent_and_timestamp() {
         ("job_paused", json!({}), "paused", "Job paused", 0),
         ("job_resumed", json!({"data":{"progress":0.5}}), "resumed", "Job resumed", 50),
         ("job_failed", json!({"data":{"willRetry":true}}), "retrying", "Trying again", 0),
+        (
+            "job_failed",
+            json!({"data":{"willRetry":true,"error":true,"percent":20}}),
+            "retrying",
+            "Trying again",
+            20,
+        ),
         ("job_completed", json!({}), "completed", "Job completed", 100),
         ("tool_execution", json!({}), "tool_execution", "In progress", 0),
     ] {
