@@ -1,8 +1,10 @@
 //! jobwire: watch long-running jobs over WebSocket, from one durable NATS JetStream stream.
 //!
 //! `event ← journal ← window ← subscription ← session ← http ← cli`, and
-//! `event ← dialect ← session, http`: a module knows only what is left of it.
+//! `event ← dialect ← session, http` and `event ← auth ← session, http`: a module knows only what
+//! is left of it.
 
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod dialect;
