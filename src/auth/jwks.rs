@@ -73,12 +73,14 @@ pub trait KeySource: Send + 'static {
     fn fetch(&self) -> impl Future<Output = Result<Vec<Key>, FetchError>> + Send;
 }
 
+type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
 /// A JWK set (RFC 7517 section 5) in a file or at an address.
 pub struct Jwks(Place);
 
 enum Place {
     File(PathBuf),
-    Url { client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>, address: Uri },
+    Url { client: Box<HttpClient>, address: Uri },
 }
 
 impl Jwks {
@@ -90,7 +92,7 @@ impl Jwks {
         Ok(Self(match location {
             JwksLocation::File(path) => Place::File(path.clone()),
             JwksLocation::Url(address) => {
-                Place::Url { client: client(address)?, address: address.clone() }
+                Place::Url { client: Box::new(client(address)?), address: address.clone() }
             }
         }))
     }
@@ -110,9 +112,7 @@ impl KeySource for Jwks {
 }
 
 /// The library's client keeps no connection open: the next fetch is minutes away.
-fn client(
-    address: &Uri,
-) -> Result<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>, ConnectorError> {
+fn client(address: &Uri) -> Result<HttpClient, ConnectorError> {
     // Named here, so that no other crate's choice of features can make the library panic.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
@@ -131,10 +131,7 @@ fn client(
     Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
 }
 
-async fn get(
-    client: &Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    address: &Uri,
-) -> Result<Vec<Key>, FetchError> {
+async fn get(client: &HttpClient, address: &Uri) -> Result<Vec<Key>, FetchError> {
     let unreachable = |error: &dyn std::error::Error| FetchError::Unreachable(reasons(error));
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = address.clone();

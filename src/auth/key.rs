@@ -127,10 +127,16 @@ impl Key {
         if !is_for_signatures {
             return Err(KeyError::NotForSignatures);
         }
+        let usual = usual_algorithm(&jwk.algorithm);
         let algorithm = match common.key_algorithm {
             Some(named) => Algorithm::try_from(named).map_err(|_| KeyError::NoAlgorithm)?,
-            None => usual_algorithm(&jwk.algorithm).ok_or(KeyError::NoAlgorithm)?,
+            None => usual.ok_or(KeyError::NoAlgorithm)?,
         };
+        let has_curve = matches!(algorithm.family(), AlgorithmFamily::Ec | AlgorithmFamily::Ed);
+        if has_curve && usual != Some(algorithm) {
+            // Coordinates alone do not tell the curve that they are of.
+            return Err(KeyError::NotForAlgorithm(algorithm));
+        }
         let material = DecodingKey::from_jwk(jwk).map_err(|_| KeyError::Unreadable)?;
         Self { algorithm, id: common.key_id.as_deref().map(Into::into), material }.checked()
     }

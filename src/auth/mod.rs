@@ -22,13 +22,15 @@ pub use carriage::{ExtractError, Extracted, TokenSource, extract, offered_bearer
 pub use grant::Grant;
 pub use jwks::{ConnectorError, FetchError, Jwks, KeySource};
 pub use key::{Key, KeyError, KeySetError};
-pub use keys::Keys;
+pub use keys::{Keys, Schedule};
 pub use metrics::AuthMetrics;
 pub use pattern::{Pattern, PatternError};
 pub use redaction::loggable;
 pub use refresh::KeyRefresh;
 pub use refusal::TokenRefusal;
-pub use settings::{AuthConfig, AuthMode, AuthSettings, JwksConfig, JwksLocation, JwtConfig};
+pub use settings::{
+    AuthConfig, AuthMode, AuthSettings, JwksConfig, JwksLocation, JwtConfig, Secret,
+};
 pub use verifier::{Policy, Verifier};
 
 #[cfg(test)]
