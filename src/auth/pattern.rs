@@ -10,7 +10,7 @@ use crate::event::{JobKey, MAX_NAME, NameError, check_name};
 /// Why a text is no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Not two parts with one slash between.
+    /// No slash.
     #[error("a pattern is kind/jobId, such as training/* or agent/team7-*")]
     Parts,
     /// A part that is no name, or has a star before its end.
@@ -45,10 +45,8 @@ impl FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
+        // A further slash is in no name, so that it is refused with its part.
         let (kind, id) = text.split_once('/').ok_or(PatternError::Parts)?;
-        if id.contains('/') {
-            return Err(PatternError::Parts);
-        }
         Ok(Self { kind: Part::parse(kind)?, id: Part::parse(id)? })
     }
 }

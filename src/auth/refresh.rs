@@ -58,6 +58,7 @@ impl<S: KeySource> KeyRefresh<S> {
                     None => return,
                 },
             };
+            // Who asks looks at this too, but may have looked just before the last fetch ended.
             if is_asked && Instant::now() < self.latest.borrow().may_ask_from {
                 continue;
             }

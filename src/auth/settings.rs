@@ -20,6 +20,10 @@ use crate::config::{ConfigError, invalid};
 
 /// Most seconds that clocks may differ.
 const MOST_LEEWAY: Duration = Duration::from_secs(30);
+/// Longest time between two fetches of a JWK set.
+const LONGEST_REFRESH: Duration = Duration::from_secs(7 * 86_400);
+/// Longest time that keys count without a fetch: a revoked one is good for as long.
+const LONGEST_AGE: Duration = Duration::from_secs(30 * 86_400);
 /// Headers of a request have 16 KiB, so no larger token could arrive.
 const MOST_TOKEN: ByteSize = ByteSize::kib(16);
 
@@ -268,12 +272,13 @@ impl AuthSettings {
             (None, None) => return self.no_times_of_jwks(),
         };
         let refresh = self.jwks_refresh.unwrap_or(Duration::from_secs(15 * 60));
-        if refresh < Duration::from_secs(10) {
-            return Err(invalid("auth.jwks_refresh", "at least 10s"));
+        if !(Duration::from_secs(10)..=LONGEST_REFRESH).contains(&refresh) {
+            return Err(invalid("auth.jwks_refresh", "between 10s and 7days"));
         }
-        let max_age = self.jwks_max_age.unwrap_or(Duration::from_secs(24 * 60 * 60).max(refresh));
-        if max_age < refresh {
-            return Err(invalid("auth.jwks_max_age", "not shorter than auth.jwks_refresh"));
+        let max_age = self.jwks_max_age.unwrap_or(Duration::from_secs(86_400).max(refresh));
+        if !(refresh..=LONGEST_AGE).contains(&max_age) {
+            let problem = "not shorter than auth.jwks_refresh, and at most 30days";
+            return Err(invalid("auth.jwks_max_age", problem));
         }
         Ok(Some(JwksConfig { location, initial, refresh, max_age }))
     }

@@ -18,7 +18,7 @@ use super::metrics::AuthMetrics;
 use super::pattern::Pattern;
 use super::refresh::KeyRefresh;
 use super::refusal::TokenRefusal;
-use super::settings::JwtConfig;
+use super::settings::{JwksLocation, JwtConfig};
 use super::token::{self, Claims, Header, Parts};
 
 /// What a token must say besides being signed, and what it grants when it does not say.
@@ -56,6 +56,7 @@ impl Verifier {
         config: JwtConfig,
         metrics: AuthMetrics,
     ) -> Result<(Self, Option<KeyRefresh<Jwks>>), ConnectorError> {
+        warn_of_weaknesses(&config);
         let (keys, refresh) = match config.jwks {
             None => (Keys::fixed(config.keys), None),
             Some(jwks) => {
@@ -193,6 +194,19 @@ impl Verifier {
             parsed
         };
         claim.into_iter().filter_map(parse).collect()
+    }
+}
+
+/// Says what is allowed, and yet seldom meant.
+fn warn_of_weaknesses(config: &JwtConfig) {
+    if config.policy.audience.is_empty() {
+        tracing::warn!("auth.audience is not set: tokens made for other services are taken too");
+    }
+    let location = config.jwks.as_ref().map(|jwks| &jwks.location);
+    if let Some(JwksLocation::Url(address)) = location
+        && address.scheme_str() == Some("http")
+    {
+        tracing::warn!("auth.jwks_url is not https: who is on the way there can make up keys");
     }
 }
 

@@ -11,8 +11,8 @@ use tokio::time::{advance, sleep};
 use super::issuer::*;
 use crate::auth::jwks::{FetchError, KeySource};
 use crate::auth::key::{Key, KeySetError};
-use crate::auth::keys::Schedule;
-use crate::auth::{AuthMetrics, Keys, TokenRefusal, Verifier};
+use crate::auth::keys::{Fetched, Schedule};
+use crate::auth::{AuthMetrics, KeyRefresh, Keys, TokenRefusal, Verifier};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -156,6 +156,39 @@ async fn many_who_wait_for_a_new_key_share_one_fetch() {
     }
     settle().await;
     assert_eq!(source.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_keys_are_fetched_anyway_gets_those() {
+    let source = Source::with(&["a"]);
+    let (gateway, _) = source.gateway(Vec::new());
+    settle().await;
+    *source.time.lock().expect("a lock") = Duration::from_secs(2);
+    source.put(&["a", "b"]);
+    while source.fetches() < 2 {
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(authenticate(&gateway, "b").await, Ok(()));
+    sleep(MINUTE).await;
+    assert_eq!(source.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn asks_that_come_too_soon_are_passed_over_by_the_task_itself() {
+    let now = tokio::time::Instant::now();
+    let keys = Some((Vec::new().into(), now));
+    let fetched = Fetched { keys, attempts: 0, may_ask_from: now };
+    let (sender, _receiver) = tokio::sync::watch::channel(fetched);
+    let (asks, asked) = tokio::sync::mpsc::channel(1);
+    let source = Source::with(&["a"]);
+    let metrics = AuthMetrics::of_a_test();
+    let refresh = KeyRefresh::new(source.clone(), 15 * MINUTE, sender, asked, metrics);
+    tokio::spawn(refresh.run());
+    for _ in 0..50 {
+        asks.send(()).await.expect("the task");
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(source.fetches(), 1);
 }
 
 #[tokio::test(start_paused = true)]

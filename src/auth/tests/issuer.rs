@@ -164,8 +164,8 @@ pub fn policy() -> Policy {
     }
 }
 
-/// Every key of the trusted issuer. `hs` and `rs` have none, so that one is tried by tokens
-/// without an id; the others are named after their algorithms.
+/// Every key of the trusted issuer, named after its algorithm. The secret has no id, and one of
+/// the RSA keys has none, so that a token without an id could mean either.
 pub fn keys() -> Vec<Key> {
     let mut keys = vec![
         Key::from_secret(SECRET).expect("a secret"),

@@ -123,6 +123,14 @@ fn an_error_names_the_setting() {
         ("mode = 'jwt'\njwks_url = 'https://user@x/y'".into(), "auth.jwks_url"),
         ("mode = 'jwt'\njwks_url = 'https://x'\njwks_refresh = '1s'".into(), "auth.jwks_refresh"),
         ("mode = 'jwt'\njwks_url = 'https://x'\njwks_max_age = '1m'".into(), "auth.jwks_max_age"),
+        (
+            "mode = 'jwt'\njwks_url = 'https://x'\njwks_refresh = '9000years'".into(),
+            "auth.jwks_refresh",
+        ),
+        (
+            "mode = 'jwt'\njwks_url = 'https://x'\njwks_max_age = '9000years'".into(),
+            "auth.jwks_max_age",
+        ),
         (format!("{SECRET_LINE}jwks_refresh = '1m'"), "auth.jwks_refresh"),
         (format!("{SECRET_LINE}jwks_max_age = '1m'"), "auth.jwks_max_age"),
         (format!("{SECRET_LINE}leeway = '31s'"), "auth.leeway"),
