@@ -1,9 +1,10 @@
 //! jobwire: watch long-running jobs over WebSocket, from one durable NATS JetStream stream.
 //!
-//! `event, subject ← journal ← window ← subscription ← session ← http ← cli`, and
-//! `event ← progress ← encoded ← dialect ← session, http`: a module knows only what is left of
-//! it.
+//! `event, subject ← journal ← window ← subscription ← session ← http ← cli`,
+//! `event ← progress ← encoded ← dialect ← session, http` and `event ← auth ← session, http`: a
+//! module knows only what is left of it.
 
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod dialect;
