@@ -38,7 +38,7 @@ pub fn with_raw_expiry(expiry: &str) -> String {
 pub fn tokens_with_bad_claims() -> Vec<Vector> {
     let refusal = TokenRefusal::Claims;
     let soon = NOW + 600;
-    let mut vectors = vec![
+    vec![
         ("no exp", with_claims(&json!({ "exp": null })), refusal),
         ("exp as a string", with_claims(&json!({ "exp": soon.to_string() })), refusal),
         ("exp as a word", with_claims(&json!({ "exp": "never" })), refusal),
@@ -58,6 +58,14 @@ pub fn tokens_with_bad_claims() -> Vec<Vector> {
             with_claims(&json!({ "aud": ["jobwire", 7] })),
             refusal,
         ),
+    ]
+}
+
+/// Tokens whose claims are not one JSON object with every name once.
+pub fn tokens_with_malformed_claims() -> Vec<Vector> {
+    let refusal = TokenRefusal::Claims;
+    let soon = NOW + 600;
+    vec![
         (
             "exp twice",
             with_raw_claims(&format!(r#"{{"exp":1,"exp":{soon},"watch":["*/*"]}}"#)),
@@ -102,8 +110,12 @@ pub fn tokens_with_bad_claims() -> Vec<Vector> {
             )),
             refusal,
         ),
-    ];
-    for (what, written) in [
+    ]
+}
+
+/// Tokens whose `exp` is no date, whatever number it is.
+pub fn tokens_with_bad_dates() -> Vec<Vector> {
+    [
         ("exp null", "null"),
         ("exp not a number", "NaN"),
         ("exp endless", "Infinity"),
@@ -114,14 +126,13 @@ pub fn tokens_with_bad_claims() -> Vec<Vector> {
         ("exp negative", "-1"),
         ("exp negative and huge", "-9223372036854775809"),
         ("exp in hexadecimal", "0x7fffffff"),
-    ] {
-        vectors.push((what, with_raw_expiry(written), refusal));
-    }
-    vectors
+    ]
+    .map(|(what, written)| (what, with_raw_expiry(written), TokenRefusal::Claims))
+    .to_vec()
 }
 
-/// Tokens that are well made and yet not for us, or not now.
-pub fn tokens_for_others_or_other_times() -> Vec<Vector> {
+/// Tokens that are well made, but not valid now, grant nothing, or are too large.
+pub fn tokens_for_other_times_or_nothing() -> Vec<Vector> {
     vec![
         ("expired", with_claims(&json!({ "exp": NOW - 10 })), TokenRefusal::Expired),
         ("expired long ago", with_claims(&json!({ "exp": 0 })), TokenRefusal::Expired),
@@ -146,6 +157,33 @@ pub fn tokens_for_others_or_other_times() -> Vec<Vector> {
             with_claims(&json!({ "nbf": 200_000_000_000u64 })),
             TokenRefusal::NotYetValid,
         ),
+        (
+            "nothing granted",
+            with_claims(&json!({ "watch": [], "publish": [] })),
+            TokenRefusal::GrantsNothing,
+        ),
+        (
+            "only malformed patterns",
+            with_claims(&json!({ "watch": ["*"], "publish": [">"] })),
+            TokenRefusal::GrantsNothing,
+        ),
+        ("one byte too many", "a".repeat(8 * 1024 + 1), TokenRefusal::TooLarge),
+        (
+            "a megabyte",
+            format!("{}.{}.{}", encode(HS256), "e30".repeat(350_000), encode("x")),
+            TokenRefusal::TooLarge,
+        ),
+        (
+            "a good token that is too large",
+            with_claims(&json!({ "padding": "x".repeat(9_000) })),
+            TokenRefusal::TooLarge,
+        ),
+    ]
+}
+
+/// Tokens that are well made and valid, but meant for others or made by others.
+pub fn tokens_for_others() -> Vec<Vector> {
+    vec![
         ("another audience", with_claims(&json!({ "aud": "elsewhere" })), TokenRefusal::Audience),
         ("no audience", with_claims(&json!({ "aud": null })), TokenRefusal::Audience),
         ("no audience in the array", with_claims(&json!({ "aud": [] })), TokenRefusal::Audience),
@@ -170,26 +208,5 @@ pub fn tokens_for_others_or_other_times() -> Vec<Vector> {
             TokenRefusal::Issuer,
         ),
         ("no issuer", with_claims(&json!({ "iss": null })), TokenRefusal::Issuer),
-        (
-            "nothing granted",
-            with_claims(&json!({ "watch": [], "publish": [] })),
-            TokenRefusal::GrantsNothing,
-        ),
-        (
-            "only malformed patterns",
-            with_claims(&json!({ "watch": ["*"], "publish": [">"] })),
-            TokenRefusal::GrantsNothing,
-        ),
-        ("one byte too many", "a".repeat(8 * 1024 + 1), TokenRefusal::TooLarge),
-        (
-            "a megabyte",
-            format!("{}.{}.{}", encode(HS256), "e30".repeat(350_000), encode("x")),
-            TokenRefusal::TooLarge,
-        ),
-        (
-            "a good token that is too large",
-            with_claims(&json!({ "padding": "x".repeat(9_000) })),
-            TokenRefusal::TooLarge,
-        ),
     ]
 }

@@ -6,7 +6,8 @@ use jsonwebtoken::Algorithm;
 use serde_json::json;
 
 use super::bad_claims::{
-    tokens_for_others_or_other_times, tokens_with_bad_claims, with_raw_expiry,
+    tokens_for_other_times_or_nothing, tokens_for_others, tokens_with_bad_claims,
+    tokens_with_bad_dates, tokens_with_malformed_claims, with_raw_expiry,
 };
 use super::issuer::*;
 use crate::auth::TokenRefusal;
@@ -103,13 +104,12 @@ fn malformed_tokens() -> Vec<Vector> {
     ]
 }
 
-fn forged_tokens() -> Vec<Vector> {
+fn tokens_of_untrusted_keys() -> Vec<Vector> {
     let claims = good_claims().to_string();
     let es256 = r#"{"alg":"ES256","kid":"ES256"}"#;
     let eddsa = r#"{"alg":"EdDSA","kid":"EdDSA"}"#;
     let rs256 = r#"{"alg":"RS256","kid":"RS256"}"#;
     let pem = TRUSTED.rsa.pem.as_bytes();
-    let swapped = |signature: &[u8]| [&signature[32..], &signature[..32]].concat();
     let own_key = json!({
         "alg": "ES256", "kid": "ES256", "jwk": OTHER.p256.jwk(Algorithm::ES256, "ES256"),
         "jku": "https://evil.test/keys", "x5u": "https://evil.test/cert",
@@ -139,6 +139,13 @@ fn forged_tokens() -> Vec<Vector> {
             TRUSTED.rsa.token(Algorithm::RS512, rs256, &claims),
             refusal,
         ),
+    ]
+}
+
+fn tokens_with_another_signature() -> Vec<Vector> {
+    let swapped = |signature: &[u8]| [&signature[32..], &signature[..32]].concat();
+    let refusal = TokenRefusal::Signature;
+    vec![
         ("r and s swapped", with_signature(swapped), refusal),
         ("r and s zero", with_signature(|_| vec![0; 64]), refusal),
         ("r zero", with_signature(|whole| [&[0; 32], &whole[32..]].concat()), refusal),
@@ -193,7 +200,7 @@ fn forged_tokens() -> Vec<Vector> {
     ]
 }
 
-fn tokens_of_other_keys_and_algorithms() -> Vec<Vector> {
+fn tokens_of_other_algorithms() -> Vec<Vector> {
     let claims = good_claims().to_string();
     let unsigned = |algorithm: &str| {
         format!(
@@ -203,9 +210,7 @@ fn tokens_of_other_keys_and_algorithms() -> Vec<Vector> {
             encode("x")
         )
     };
-    let named = |id: &str| with_header(&json!({ "alg": "HS256", "kid": id }).to_string());
     let algorithm = TokenRefusal::Algorithm;
-    let key = TokenRefusal::UnknownKey;
     let pem = TRUSTED.rsa.pem.as_bytes();
     vec![
         ("alg none", unsigned("none"), algorithm),
@@ -239,6 +244,18 @@ fn tokens_of_other_keys_and_algorithms() -> Vec<Vector> {
             TRUSTED.p256.token(Algorithm::ES256, r#"{"alg":"ES256","kid":"ES384"}"#, &claims),
             algorithm,
         ),
+        (
+            "no id where the key has one",
+            TRUSTED.p256.token(Algorithm::ES256, r#"{"alg":"ES256"}"#, &claims),
+            algorithm,
+        ),
+    ]
+}
+
+fn tokens_that_name_no_key_or_an_extension() -> Vec<Vector> {
+    let named = |id: &str| with_header(&json!({ "alg": "HS256", "kid": id }).to_string());
+    let key = TokenRefusal::UnknownKey;
+    vec![
         ("an unknown id", named("somebody"), key),
         ("an id that is empty", named(""), key),
         ("an id that is a path", named("../../../../etc/passwd"), key),
@@ -248,11 +265,6 @@ fn tokens_of_other_keys_and_algorithms() -> Vec<Vector> {
         ("an id with a zero byte", named("ES256\u{0}"), key),
         ("an id in other case", named("es256"), key),
         ("an id that is very long", named(&"k".repeat(3_000)), key),
-        (
-            "no id where the key has one",
-            TRUSTED.p256.token(Algorithm::ES256, r#"{"alg":"ES256"}"#, &claims),
-            algorithm,
-        ),
         (
             "an extension that must be understood",
             with_header(r#"{"alg":"HS256","crit":["exp"]}"#),
@@ -279,10 +291,15 @@ fn tokens_of_other_keys_and_algorithms() -> Vec<Vector> {
 fn every_bad_token() -> Vec<Vector> {
     [
         malformed_tokens(),
-        forged_tokens(),
-        tokens_of_other_keys_and_algorithms(),
+        tokens_of_untrusted_keys(),
+        tokens_with_another_signature(),
+        tokens_of_other_algorithms(),
+        tokens_that_name_no_key_or_an_extension(),
         tokens_with_bad_claims(),
-        tokens_for_others_or_other_times(),
+        tokens_with_bad_dates(),
+        tokens_with_malformed_claims(),
+        tokens_for_others(),
+        tokens_for_other_times_or_nothing(),
     ]
     .concat()
 }
