@@ -6,6 +6,7 @@
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use prometheus::{IntGaugeVec, TextEncoder};
 
+use crate::auth::AuthMetrics;
 use crate::families::{counter, gauge};
 use crate::journal::catch_up::CatchUpObserver;
 use crate::journal::tail::TailObserver;
@@ -19,6 +20,8 @@ pub struct Metrics {
     pub sessions: SessionMetrics,
     /// The tail and catch-up.
     pub journal: JournalMetrics,
+    /// Tokens and keys.
+    pub auth: AuthMetrics,
     window: WindowMetrics,
 }
 
@@ -40,6 +43,7 @@ impl Metrics {
         Ok(Self {
             sessions: SessionMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,
+            auth: AuthMetrics::register(&registry)?,
             window: WindowMetrics::register(&registry)?,
             registry,
         })

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::signals::StopSignals;
+use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig};
 use crate::drain::Drain;
@@ -39,6 +40,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let connections = Connections::open(&config.nats).await?;
     let listeners = Listeners::bind(&config)?;
     let metrics = Arc::new(Metrics::new()?);
+    let verifier = verifier(&config.auth, &metrics)?;
     let (drain_sender, drain) = watch::channel(Drain::default());
     let (sources, tails): (Vec<Source>, Vec<_>) = config
         .routes
@@ -53,9 +55,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         routes: Arc::new(config.routes.clone()),
         drain: drain.clone(),
         places: Places::new(config.limits.max_connections),
+        verifier: verifier.clone(),
     };
     let settings = WorkerSettings {
         sources,
+        verifier,
         timing: config.timing.clone(),
         max_subscriptions: config.limits.max_subscriptions,
         metrics: metrics.sessions.clone(),
@@ -70,6 +74,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     signals.next().await;
     drain_connections(&drain_sender, config.timing.drain, &public.places, &mut signals).await;
     Ok(())
+}
+
+/// Who checks tokens; `None`: nobody asks for one.
+fn verifier(auth: &AuthConfig, metrics: &Metrics) -> anyhow::Result<Option<Verifier>> {
+    let AuthConfig::Jwt(config) = auth else { return Ok(None) };
+    let (verifier, refresh) = Verifier::new((**config).clone(), metrics.auth.clone())?;
+    if let Some(refresh) = refresh {
+        tokio::spawn(refresh.run());
+    }
+    Ok(Some(verifier))
 }
 
 /// Two connections to NATS: a large history never stands before a live event.

@@ -16,6 +16,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::{AuthConfig, AuthSettings};
 pub use nats::{NatsConfig, NatsIdentity, NatsSettings};
 use routes::{RouteSettings, Routes};
 
@@ -71,6 +72,10 @@ pub struct Settings {
     /// How NATS is reached.
     #[command(flatten)]
     pub nats: NatsSettings,
+
+    /// Who may watch.
+    #[command(flatten)]
+    pub auth: AuthSettings,
 
     /// Threads that serve connections [default: one per core]
     #[arg(long, env = "JOBWIRE_WORKERS", value_name = "COUNT", help_heading = "Capacity")]
@@ -168,6 +173,8 @@ pub struct Config {
     pub nats: NatsConfig,
     /// Threads that serve connections.
     pub workers: usize,
+    /// Who may watch.
+    pub auth: AuthConfig,
     /// Routes and their streams.
     pub routes: Routes,
     /// What the gateway may use and keep.
@@ -252,6 +259,7 @@ impl Settings {
         let routes = Routes::resolve(self.routes, with_built_in, &nats.stream, job_grace)?;
         Ok(Config {
             listen,
+            auth: self.auth.resolve()?,
             routes,
             admin_listen: self
                 .admin_listen

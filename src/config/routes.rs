@@ -70,6 +70,16 @@ pub enum UnknownJobRule {
     Wait,
 }
 
+/// What becomes of a connection whose token expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnTokenExpiry {
+    /// It is closed with 4001, unless the token is renewed on it.
+    Close,
+    /// Nothing: it was authenticated once.
+    Keep,
+}
+
 /// A `[[route]]` of the configuration file. What is absent is the dialect's default.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +115,12 @@ pub struct RouteSettings {
     /// Connections to one job in this process; 0: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections_per_job: Option<usize>,
+    /// Whether a token may stand in the query as `?token=`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_in_query: Option<bool>,
+    /// What becomes of a connection whose token expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_token_expiry: Option<OnTokenExpiry>,
 }
 
 /// A route, checked.
@@ -128,6 +144,10 @@ pub struct Route {
     pub heartbeat: Option<Duration>,
     /// Connections to one job in this process.
     pub max_connections_per_job: Option<usize>,
+    /// Whether a token may stand in the query.
+    pub token_in_query: bool,
+    /// What becomes of a connection whose token expires.
+    pub on_token_expiry: OnTokenExpiry,
 }
 
 /// A stream, and how its subjects name jobs.
@@ -211,6 +231,9 @@ fn events(source: usize, job_grace: Duration) -> Arc<Route> {
         idle_timeout: None,
         heartbeat: None,
         max_connections_per_job: None,
+        // A browser's EventSource can send no header.
+        token_in_query: true,
+        on_token_expiry: OnTokenExpiry::Close,
     })
 }
 
@@ -228,6 +251,8 @@ fn built_in() -> Vec<RouteSettings> {
         idle_timeout: None,
         heartbeat: None,
         max_connections_per_job: None,
+        token_in_query: None,
+        on_token_expiry: None,
     };
     vec![
         route("/ws/optimization", Dialect::Optimization),
@@ -268,6 +293,11 @@ impl Routes {
         }
         routes.events = (0..routes.sources.len()).map(|source| events(source, job_grace)).collect();
         Ok(routes)
+    }
+
+    /// The rules of reading without a WebSocket, where no job is named.
+    pub fn any_events(&self) -> Option<&Arc<Route>> {
+        self.events.first()
     }
 
     /// How a job is read without a WebSocket; `None` if no stream can hold it.
@@ -334,6 +364,11 @@ impl Routes {
                 .max_connections_per_job
                 .or((dialect == Dialect::Training).then_some(10))
                 .filter(|most| *most > 0),
+            token_in_query: settings.token_in_query.unwrap_or(dialect == Dialect::Training),
+            on_token_expiry: settings.on_token_expiry.unwrap_or(match dialect {
+                Dialect::Training => OnTokenExpiry::Keep,
+                _ => OnTokenExpiry::Close,
+            }),
         })
     }
 

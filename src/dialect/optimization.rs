@@ -48,6 +48,11 @@ pub enum Command {
     },
     /// Keepalive.
     Ping,
+    /// Another token, before the present one expires.
+    Authenticate {
+        /// The token.
+        token: String,
+    },
 }
 
 /// A job as a client names it: not checked yet.
@@ -152,6 +157,7 @@ struct RawCommand {
     event_types: Option<serde_json::Value>,
     on_truncated: Option<serde_json::Value>,
     position: Option<serde_json::Value>,
+    token: Option<serde_json::Value>,
 }
 
 /// Reads a client's message.
@@ -182,6 +188,7 @@ impl RawCommand {
             "unsubscribe" => Ok(Command::Unsubscribe { job: self.job()? }),
             "replay" => Ok(Command::Replay { after: self.after()?.unwrap_or(0), job: self.job()? }),
             "subscribe" => self.subscribe(),
+            "auth" => Ok(Command::Authenticate { token: self.token()? }),
             _ => Err("The type must be subscribe, unsubscribe, replay or ping"),
         }
     }
@@ -211,6 +218,11 @@ impl RawCommand {
             position,
             job: self.job()?,
         })
+    }
+
+    fn token(&self) -> Result<String, &'static str> {
+        let token = self.token.as_ref().and_then(serde_json::Value::as_str);
+        token.map(str::to_owned).ok_or("token must be a string")
     }
 
     fn job(&self) -> Result<JobName, &'static str> {
@@ -410,6 +422,11 @@ pub fn unsubscribed(job: &JobKey, naming: Naming) -> Bytes {
 /// The `pong` message.
 pub fn pong() -> Bytes {
     text("{\"type\":\"pong\"}")
+}
+
+/// The answer to a token that was taken.
+pub fn authenticated() -> Bytes {
+    text("{\"type\":\"authenticated\"}")
 }
 
 /// The `position` message: everything up to `id` is sent or filtered out.

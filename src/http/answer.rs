@@ -25,6 +25,8 @@ pub enum HttpError {
     InvalidCursor,
     /// There is no such job.
     JobNotFound,
+    /// The token does not allow it.
+    Forbidden,
     /// NATS does not answer, or there is no place.
     Unavailable,
     /// The process is stopping.
@@ -37,6 +39,7 @@ impl HttpError {
     fn status(self) -> StatusCode {
         match self {
             Self::NotFound | Self::JobNotFound => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::BadUpgrade | Self::InvalidJob | Self::InvalidCursor => StatusCode::BAD_REQUEST,
@@ -54,6 +57,7 @@ impl HttpError {
             Self::InvalidJob => "INVALID_JOB_ID",
             Self::InvalidCursor => "INVALID_CURSOR",
             Self::JobNotFound => "JOB_NOT_FOUND",
+            Self::Forbidden => "FORBIDDEN",
             Self::Unavailable => "UNAVAILABLE",
             Self::Draining => "DRAINING",
             Self::Internal => "INTERNAL",
@@ -71,6 +75,7 @@ impl HttpError {
             }
             Self::InvalidCursor => "The cursor must be the id of an event, a whole number",
             Self::JobNotFound => "Job not found",
+            Self::Forbidden => "The token does not allow this",
             Self::Unavailable => "The event store does not answer, try again",
             Self::Draining => "This gateway is stopping: connect again",
             Self::Internal => "The gateway failed",

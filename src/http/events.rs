@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
+use super::access;
 use super::answer::{Answer, HttpError, json, text};
 use super::body::AnswerBody;
 use super::server::Public;
@@ -18,7 +19,7 @@ use crate::session::{Endpoint, EventBody, Opening, Profile, Worker, event_pipe};
 ///
 /// # Errors
 /// [`HttpError::InvalidCursor`] for anything but a whole number.
-pub fn cursor(request: &Request<Incoming>) -> Result<Option<u64>, HttpError> {
+fn cursor(request: &Request<Incoming>) -> Result<Option<u64>, HttpError> {
     let header = request.headers().get("last-event-id").filter(|value| !value.is_empty());
     let text = match header {
         Some(value) => Some(value.to_str().map_err(|_| HttpError::InvalidCursor)?),
@@ -28,26 +29,35 @@ pub fn cursor(request: &Request<Incoming>) -> Result<Option<u64>, HttpError> {
 }
 
 /// A parameter of the query.
-pub fn query<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
+fn query<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
     let pairs = request.uri().query()?.split('&');
     pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v)
 }
 
 /// Streams a job's events after a cursor, or from the first.
-pub async fn stream(
+///
+/// # Errors
+/// The refusal to send.
+pub async fn answer(
     public: &Public,
     worker: &Rc<Worker>,
     job: JobKey,
-    after: Option<u64>,
-) -> Response<AnswerBody> {
+    request: &Request<Incoming>,
+) -> Result<Response<AnswerBody>, Answer> {
     if public.drain.borrow().spread().is_some() {
-        return Answer::from(HttpError::Draining).map(AnswerBody::Whole);
+        return Err(HttpError::Draining.into());
     }
-    let Some(route) = public.routes.events_of(&job) else {
-        return Answer::from(HttpError::JobNotFound).map(AnswerBody::Whole);
+    let after = cursor(request)?;
+    let route = public.routes.events_of(&job).ok_or(HttpError::JobNotFound)?;
+    let grant = access::authenticate(public, route, request).await?;
+    access::check_watch(grant.as_ref(), &job)?;
+    let profile = Profile {
+        route: Arc::clone(route),
+        kind: Arc::clone(&route.kind),
+        job: Some(job),
+        after,
+        grant,
     };
-    let profile =
-        Profile { route: Arc::clone(route), kind: Arc::clone(&route.kind), job: Some(job), after };
     let place = public.places.take(&profile);
     let (pipe, body, begins) = event_pipe();
     let worker = Rc::clone(worker);
@@ -56,8 +66,8 @@ pub async fn stream(
         drop(place);
     });
     match begins.await.unwrap_or(Opening::Unavailable) {
-        Opening::Events => events(body),
-        other => refusal(&other).map(AnswerBody::Whole),
+        Opening::Events => Ok(events(body)),
+        other => Err(refusal(&other)),
     }
 }
 

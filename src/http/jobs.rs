@@ -1,12 +1,15 @@
 //! The list of jobs, from the window.
 
-use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
 use serde::Serialize;
 
+use super::access;
 use super::answer::{Answer, json};
+use super::server::Public;
 use crate::dialect::iso8601;
 use crate::event::JobStatus;
-use crate::window::{JobSummary, Window};
+use crate::window::JobSummary;
 
 /// Jobs in one answer.
 const LIMIT: usize = 100;
@@ -42,10 +45,21 @@ impl<'a> From<&'a JobSummary> for Job<'a> {
     }
 }
 
-/// The newest jobs, those that began last first.
-pub fn list(windows: &[Window]) -> Answer {
-    let summaries: Vec<JobSummary> =
-        windows.iter().flat_map(|window| window.read().summaries(LIMIT)).collect();
+/// The newest jobs that the client may watch, those that began last first.
+///
+/// # Errors
+/// The refusal to send.
+pub async fn answer(public: &Public, request: &Request<Incoming>) -> Result<Answer, Answer> {
+    let grant = match public.routes.any_events() {
+        Some(route) => access::authenticate(public, route, request).await?,
+        None => None,
+    };
+    let summaries: Vec<JobSummary> = public
+        .windows
+        .iter()
+        .flat_map(|window| window.read().summaries(LIMIT))
+        .filter(|summary| access::check_watch(grant.as_ref(), &summary.job).is_ok())
+        .collect();
     let jobs: Vec<Job<'_>> = summaries.iter().map(Job::from).collect();
-    json(StatusCode::OK, &serde_json::json!({ "jobs": jobs }))
+    Ok(json(StatusCode::OK, &serde_json::json!({ "jobs": jobs })))
 }

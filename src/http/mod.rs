@@ -4,6 +4,7 @@
 //! served and, once upgraded, stay. Which path means what is decided in [`routes`] alone. What
 //! happens on an upgraded connection is `session`'s business.
 
+mod access;
 mod admin;
 mod answer;
 mod body;

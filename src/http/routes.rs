@@ -36,8 +36,13 @@ fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
     }
     let (route, job) =
         public.routes.routes.iter().find_map(|route| Some((route, route.path.matches(path)?)))?;
-    let profile =
-        Profile { route: Arc::clone(route), kind: Arc::clone(&route.kind), job: None, after: None };
+    let profile = Profile {
+        route: Arc::clone(route),
+        kind: Arc::clone(&route.kind),
+        job: None,
+        after: None,
+        grant: None,
+    };
     Some(Resource::WebSocket(profile, job.map(str::to_owned)))
 }
 
@@ -65,17 +70,17 @@ pub async fn answer(
     }
     match resource {
         Resource::WebSocket(profile, job) => {
-            match upgrade::upgrade(public, worker, profile, job.as_deref(), request) {
-                Ok(answer) => whole(answer),
-                Err(error) => whole(error),
+            match upgrade::upgrade(public, worker, profile, job.as_deref(), request).await {
+                Ok(answer) | Err(answer) => whole(answer),
             }
         }
         Resource::Events(None) => whole(HttpError::InvalidJob),
-        Resource::Events(Some(job)) => match events::cursor(&request) {
-            Ok(after) => events::stream(public, worker, job, after).await,
-            Err(error) => whole(error),
+        Resource::Events(Some(job)) => {
+            events::answer(public, worker, job, &request).await.unwrap_or_else(whole)
+        }
+        Resource::Jobs => match jobs::answer(public, &request).await {
+            Ok(answer) | Err(answer) => whole(answer),
         },
-        Resource::Jobs => whole(jobs::list(&public.windows)),
         Resource::File(file) => whole(file),
     }
 }

@@ -18,6 +18,7 @@ use super::admin::Admin;
 use super::answer::Answer;
 use super::places::Places;
 use super::routes;
+use crate::auth::Verifier;
 use crate::config::routes::Routes;
 use crate::drain::Drain;
 use crate::session::{Worker, WorkerSettings};
@@ -77,6 +78,8 @@ pub struct Public {
     pub drain: watch::Receiver<Drain>,
     /// How many connections there may be.
     pub places: Places,
+    /// Who checks tokens; `None`: nobody asks for one.
+    pub verifier: Option<Verifier>,
 }
 
 /// The threads that serve connections.

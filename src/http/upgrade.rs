@@ -1,37 +1,38 @@
 //! From an HTTP request to a session.
 
+use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::upgrade::Upgraded;
-use hyper::{Request, header};
 use hyper_tungstenite::HyperWebsocket;
 use hyper_util::rt::TokioIo;
 use std::rc::Rc;
 use tokio::net::TcpStream;
 
-use super::answer::{Answer, HttpError, set};
+use super::access;
+use super::answer::{Answer, HttpError};
 use super::server::Public;
+use crate::auth::offered_bearer;
 use crate::event::{JobKey, MAX_NAME, check_name};
 use crate::session::{Endpoint, Profile, Socket, Transport, Worker};
-
-/// The subprotocol that stands for a token beside it (PROTOCOLS section 3).
-const BEARER: &str = "Bearer";
 
 /// Answers an upgrade, and begins the session once the answer is on its way.
 ///
 /// # Errors
-/// [`HttpError`] where the request is no proper upgrade, or the process is stopping.
-pub fn upgrade(
+/// The refusal, where the request is no proper upgrade, its token does not allow it, or the
+/// process is stopping.
+pub async fn upgrade(
     public: &Public,
     worker: &Rc<Worker>,
     mut profile: Profile,
     job: Option<&str>,
     mut request: Request<Incoming>,
-) -> Result<Answer, HttpError> {
+) -> Result<Answer, Answer> {
     if !hyper_tungstenite::is_upgrade_request(&request) {
-        return Err(HttpError::UpgradeRequired);
+        return Err(HttpError::UpgradeRequired.into());
     }
     if public.drain.borrow().spread().is_some() {
-        return Err(HttpError::Draining);
+        return Err(HttpError::Draining.into());
     }
     if let Some(id) = job {
         let kind = kind_of(&request).unwrap_or(&profile.kind);
@@ -41,11 +42,15 @@ pub fn upgrade(
         check_name(kind, MAX_NAME).map_err(|_| HttpError::InvalidJob)?;
         profile.kind = kind.into();
     }
+    profile.grant = access::authenticate(public, &profile.route, &request).await?;
+    if let Some(job) = &profile.job {
+        access::check_watch(profile.grant.as_ref(), job)?;
+    }
     let (mut answer, websocket) =
         hyper_tungstenite::upgrade(&mut request, None).map_err(|_| HttpError::BadUpgrade)?;
-    if offers_bearer(&request) {
-        // A browser that offers subprotocols fails unless one is selected.
-        set(&mut answer, header::SEC_WEBSOCKET_PROTOCOL, BEARER);
+    // A browser that offers subprotocols fails unless one is selected.
+    if let Some(Ok(protocol)) = offered_bearer(request.headers()).map(HeaderValue::from_str) {
+        answer.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     let place = public.places.take(&profile);
     let worker = Rc::clone(worker);
@@ -58,16 +63,6 @@ pub fn upgrade(
         drop(place);
     });
     Ok(answer)
-}
-
-/// Whether `Bearer` is among the offered subprotocols.
-fn offers_bearer(request: &Request<Incoming>) -> bool {
-    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    offered
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|protocol| protocol.trim() == BEARER)
 }
 
 /// The kind that the query names, for routes whose jobs may be of any kind.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::HashMap;
 
@@ -16,7 +16,8 @@ use super::endpoint::Endpoint;
 use super::metrics::SessionMetrics;
 use super::socket::Incoming;
 use super::worker::Worker;
-use crate::config::routes::Route;
+use crate::auth::Grant;
+use crate::config::routes::{OnTokenExpiry, Route};
 use crate::event::JobKey;
 use crate::journal::{Incarnation, Question};
 
@@ -29,6 +30,9 @@ const READ_BELOW: usize = 512 * 1024;
 /// How long a closed connection is kept to let the client read the close frame.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// No timer needs to reach further.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What a connection's route says of it.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -40,6 +44,8 @@ pub struct Profile {
     pub job: Option<JobKey>,
     /// The last event that the client saw, where the request tells it.
     pub after: Option<u64>,
+    /// What the client's token allows; `None`: everything, nobody asks for tokens.
+    pub grant: Option<Grant>,
 }
 
 /// See the module's text.
@@ -55,6 +61,10 @@ pub struct Session {
     pub(super) event_at: Cell<Instant>,
     /// When the next heartbeat message is due, on routes that have them.
     heartbeat_at: Cell<Option<Instant>>,
+    /// What the client may watch; `None`: everything.
+    pub(super) grant: RefCell<Option<Grant>>,
+    /// When the connection must be closed because its token has expired.
+    expires_at: Cell<Option<Instant>>,
 }
 
 /// What changes while a connection lives.
@@ -104,8 +114,13 @@ impl Session {
             waker: RefCell::new(Waker::noop().clone()),
             event_at: Cell::new(now),
             heartbeat_at: Cell::new(heartbeat.map(|every| now + every)),
+            grant: RefCell::new(None),
+            expires_at: Cell::new(None),
             worker,
         });
+        if let Some(grant) = session.profile.grant.clone() {
+            session.take_grant(grant);
+        }
         let first_look = session.profile.route.idle_timeout.into_iter().chain(heartbeat);
         let first_look =
             first_look.fold(session.worker.settings.timing.ping_interval, Duration::min);
@@ -116,6 +131,22 @@ impl Session {
             session.close_at(now + spread.mul_f64(fastrand::f64()));
         }
         session
+    }
+
+    /// Takes what a token allows, in place of what an earlier one did.
+    pub(super) fn take_grant(&self, grant: Grant) {
+        if self.profile.route.on_token_expiry == OnTokenExpiry::Close {
+            let left = grant.valid_until.duration_since(SystemTime::now()).unwrap_or_default();
+            let at = Instant::now() + left.min(FAR);
+            self.expires_at.set(Some(at));
+            self.worker.arm(self, at);
+        }
+        *self.grant.borrow_mut() = Some(grant);
+    }
+
+    /// Whether the client may watch a job.
+    pub(super) fn may_watch(&self, job: &JobKey) -> bool {
+        self.grant.borrow().as_ref().is_none_or(|grant| grant.may_watch(job))
     }
 
     pub(super) fn metrics(&self) -> &SessionMetrics {
@@ -337,6 +368,12 @@ impl Session {
                 self.end(Ending::Idle);
             }
             or_at(idle_at.max(now));
+        }
+        if let Some(at) = self.expires_at.get() {
+            if at <= now {
+                self.end(Ending::TokenExpired);
+            }
+            or_at(at.max(now));
         }
         if let (Some(at), Some(every)) = (self.heartbeat_at.get(), self.profile.route.heartbeat) {
             let mut at = at;

@@ -8,8 +8,9 @@ use super::connection::Session;
 use super::delivery::Watch;
 use super::ending::Ending;
 use super::event_pipe::Opening;
+use super::requests::FORBIDDEN;
 use crate::config::routes::{Dialect, Start};
-use crate::dialect::optimization::{self, Batch, Code, Naming};
+use crate::dialect::optimization::{self, Batch, Code, Naming, Refusal};
 use crate::dialect::{Form, agent, beam_search, encode, is_final, iso8601, training};
 use crate::event::{JobKey, LifeCycle, StoredEvent};
 use crate::progress::{Progress, Standing};
@@ -46,6 +47,11 @@ impl Session {
             Ok(key) if !subscribe => self.forget(&key),
             // Subscribing again to the same job does nothing.
             Ok(key) if self.state.borrow().subscriptions.contains_key(&key) => {}
+            Ok(key) if !self.may_watch(&key) => {
+                let refusal = Refusal::new(Code::Forbidden, FORBIDDEN);
+                let frame = beam_search::refusal(&job.id, &refusal, &now());
+                self.state.borrow_mut().socket.push(frame);
+            }
             Ok(key) => self.subscribe(key, self.request_of_route()),
             Err(refusal) if subscribe => {
                 let frame = beam_search::refusal(&job.id, &refusal, &now());

@@ -36,6 +36,8 @@ pub enum Ending {
     Stuck,
     /// A ping stayed unanswered.
     NoPong,
+    /// The token that allowed the connection has expired.
+    TokenExpired,
     /// The process has as many connections as it may have.
     Overloaded,
     /// The job has as many connections as it may have.
@@ -67,6 +69,7 @@ impl Ending {
             Self::NotUtf8 => (1007, "text that is not UTF-8".to_owned()),
             Self::Binary => (1003, "only text messages are understood".to_owned()),
             Self::TooLarge => (1009, "the message is too large".to_owned()),
+            Self::TokenExpired => (4001, "the token has expired".to_owned()),
             Self::NoPong => (4002, "no pong".to_owned()),
             Self::Overloaded => (1013, "too many connections, try again later".to_owned()),
             Self::TooManyForJob => (1013, "too many connections to this job".to_owned()),
@@ -89,6 +92,7 @@ impl Ending {
             Self::TooLarge => "too_large",
             Self::Stuck => "stuck",
             Self::NoPong => "no_pong",
+            Self::TokenExpired => "token_expired",
             Self::Overloaded => "overloaded",
             Self::TooManyForJob => "too_many_for_job",
             Self::Restart(_) => "restart",
@@ -112,6 +116,7 @@ mod tests {
             Ending::Binary,
             Ending::TooLarge,
             Ending::NoPong,
+            Ending::TokenExpired,
             Ending::Overloaded,
             Ending::TooManyForJob,
             Ending::Restart(Duration::MAX),

@@ -2,13 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::connection::Session;
 use super::delivery::{Turn, Watch};
 use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
 use crate::event::JobKey;
 use crate::subscription::{OnTruncated, Request, Subscription};
+
+/// What a client is told of a job that its token does not name.
+pub const FORBIDDEN: &str = "The token does not allow this job";
 
 impl Session {
     /// Does what a text message asks for.
@@ -21,6 +24,7 @@ impl Session {
 
     fn obey_command(self: &Rc<Self>, command: Command) {
         match command {
+            Command::Authenticate { token } => self.authenticate(&token),
             Command::Ping => self.state.borrow_mut().socket.push(optimization::pong()),
             Command::Subscribe { job, after, epoch, event_types, fail_if_truncated, position } => {
                 let request = Request {
@@ -37,12 +41,44 @@ impl Session {
                     position,
                     ..self.request_of_route()
                 };
-                self.with_job(&job, |key| self.subscribe(key, request));
+                self.with_job(&job, |key| {
+                    if self.may_watch(&key) {
+                        self.subscribe(key, request);
+                    } else {
+                        self.refuse_job(&key, Code::Forbidden, FORBIDDEN);
+                    }
+                });
             }
             Command::Unsubscribe { job } => self.with_job(&job, |key| self.unsubscribe(&key)),
             Command::Replay { job, after } => {
                 self.with_job(&job, |key| self.replay(&key, after));
             }
+        }
+    }
+
+    /// A renewed token replaces the old one; a bad one changes nothing.
+    fn authenticate(&self, token: &str) {
+        let Some(verifier) = &self.worker.settings.verifier else {
+            return self.state.borrow_mut().socket.push(optimization::authenticated());
+        };
+        match verifier.verify(token, SystemTime::now()) {
+            Ok(grant) => {
+                self.take_grant(grant);
+                self.drop_what_is_forbidden();
+                self.state.borrow_mut().socket.push(optimization::authenticated());
+            }
+            Err(refusal) => {
+                self.refuse(&Refusal::new(Code::Forbidden, refusal.to_string()), None);
+            }
+        }
+    }
+
+    /// A renewed token may allow less than the old one did.
+    fn drop_what_is_forbidden(&self) {
+        let watched: Vec<JobKey> = self.state.borrow().subscriptions.keys().cloned().collect();
+        for job in watched.iter().filter(|job| !self.may_watch(job)) {
+            self.forget(job);
+            self.refuse_job(job, Code::Forbidden, FORBIDDEN);
         }
     }
 

@@ -16,6 +16,7 @@ use super::ending::Ending;
 use super::endpoint::Endpoint;
 use super::metrics::SessionMetrics;
 use super::wheel::{TICK, Wheel};
+use crate::auth::Verifier;
 use crate::config::Timing;
 use crate::drain::Drain;
 use crate::event::JobKey;
@@ -86,6 +87,8 @@ impl Feed {
 pub struct WorkerSettings {
     /// The streams, in the order in which routes number them.
     pub sources: Vec<Source>,
+    /// Who checks tokens that are renewed on a connection.
+    pub verifier: Option<Verifier>,
     /// Time-outs.
     pub timing: Timing,
     /// Subscriptions of one connection.

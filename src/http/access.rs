@@ -1,0 +1,53 @@
+//! Who may do what: the token of a request, and what it allows.
+
+use std::time::SystemTime;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+
+use super::answer::{Answer, HttpError, json};
+use super::server::Public;
+use crate::auth::{Grant, TokenRefusal};
+use crate::config::routes::Route;
+use crate::event::JobKey;
+
+/// What the token of a request allows; `None` where nobody asks for tokens.
+///
+/// # Errors
+/// The refusal to send: 401, 403, or 503 while no keys are known.
+pub async fn authenticate(
+    public: &Public,
+    route: &Route,
+    request: &Request<Incoming>,
+) -> Result<Option<Grant>, Answer> {
+    let Some(verifier) = &public.verifier else { return Ok(None) };
+    let query = request.uri().query();
+    verifier
+        .authenticate(request.headers(), query, route.token_in_query, SystemTime::now())
+        .await
+        .map(Some)
+        .map_err(refuse)
+}
+
+/// Whether a grant allows watching a job.
+///
+/// # Errors
+/// 403.
+pub fn check_watch(grant: Option<&Grant>, job: &JobKey) -> Result<(), Answer> {
+    if grant.is_none_or(|grant| grant.may_watch(job)) {
+        Ok(())
+    } else {
+        Err(HttpError::Forbidden.into())
+    }
+}
+
+fn refuse(refusal: TokenRefusal) -> Answer {
+    let body = serde_json::json!({ "error": refusal.to_string(), "code": "UNAUTHORIZED" });
+    let mut answer = json(refusal.status(), &body);
+    if let Some(challenge) = refusal.challenge() {
+        let challenge = HeaderValue::from_static(challenge);
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    answer
+}
