@@ -83,9 +83,8 @@ pub fn encode(
     }
     let body = StoredBody::parse(event.payload)?;
     let after = before.after(event.event_type, &body);
-    let message: Option<Bytes> = None;
     Ok(EncodedEvent {
-        message: message.unwrap_or_default(),
+        message: Bytes::new(),
         body: 0..0,
         after,
         ends: standing == Standing::Newest && is_final(event),
