@@ -34,12 +34,8 @@ pub async fn authenticate(
 ///
 /// # Errors
 /// 403.
-pub fn check_watch(grant: Option<&Grant>, job: &JobKey) -> Result<(), Answer> {
-    if grant.is_none_or(|grant| grant.may_watch(job)) {
-        Ok(())
-    } else {
-        Err(HttpError::Forbidden.into())
-    }
+pub fn check_watch(grant: Option<&Grant>, job: &JobKey) -> Result<(), HttpError> {
+    if grant.is_none_or(|grant| grant.may_watch(job)) { Ok(()) } else { Err(HttpError::Forbidden) }
 }
 
 fn refuse(refusal: TokenRefusal) -> Answer {

@@ -7,6 +7,8 @@
 //! wire.
 
 mod opening;
+#[cfg(test)]
+mod pacing;
 mod reader;
 #[cfg(test)]
 mod simulation;

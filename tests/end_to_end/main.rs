@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod bounds;
 mod crowds;
 mod cursors;
 mod drain;
@@ -20,4 +21,5 @@ mod faults;
 mod http;
 mod provisioning;
 mod replaying;
+mod rewinds;
 mod subscribing;

@@ -1,13 +1,13 @@
 //! What an operator is told when something is missing, unsuitable or mistyped.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use async_nats::jetstream::stream;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::client::Client;
+use crate::harness::client::{Client, id_of};
 use crate::harness::deployment::Backend;
 use crate::harness::gateway::{Gateway, GatewayCommand};
 use crate::harness::nats::NatsServer;
@@ -64,10 +64,45 @@ async fn a_value_out_of_bounds_is_told_before_anything_listens() {
         ("--workers", "0", "workers"),
         ("--ping-interval", "1ms", "ping_interval"),
         ("--stream", "a.b", "stream"),
+        ("--job-grace", "9s", "job_grace"),
     ] {
         let command = GatewayCommand::bare(&["--listen", "127.0.0.1:0", setting, value]);
         let told = assert_refused(&command, name).await;
         assert_eq!(told.trim().lines().count(), 1, "more than a sentence: {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_told() {
+    let owner = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = owner.local_addr().expect("an address").to_string();
+    for setting in ["listen", "admin_listen"] {
+        let (public, admin) = match setting {
+            "listen" => (taken.as_str(), "127.0.0.1:0"),
+            _ => ("127.0.0.1:0", taken.as_str()),
+        };
+        let command = GatewayCommand::bare(&["--listen", public, "--admin-listen", admin]);
+        let told = assert_refused(&command, &format!(" {setting}: ")).await;
+        assert!(told.contains(&taken), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_might_lose_events_is_warned_of_once_and_served() {
+    let definition =
+        stream::Config { discard: stream::DiscardPolicy::New, deny_delete: false, ..job_stream() };
+    let mut deployment = Backend::with_stream(definition).await.deploy(&[]).await;
+    let mut client = deployment.client().await;
+    let before = deployment.publish_history("job", 0..1, 0).await;
+    client.collect_until("job", 0, before[0]).await;
+
+    deployment.nats.stop();
+    deployment.nats.restart().await;
+    let publisher = Publisher::connect(&deployment.nats).await;
+    let after = publisher.publish("job", "progress", &json!({})).await;
+    assert_eq!(id_of(&client.expect("event").await["event"]), after);
+    for warning in ["discard: ", "deny_delete: "] {
+        assert_eq!(deployment.gateway.times_logged(warning), 1, "{warning}");
     }
 }
 

@@ -22,6 +22,12 @@ const LARGEST_MESSAGE: usize = 1 << 20;
 /// Largest batch of the contract.
 const LARGEST_BATCH: usize = 256 << 10;
 
+/// How long tens of thousands of requests may take.
+const FLOOD: Duration = Duration::from_secs(60);
+
+/// A request that is not taken for so long is not wanted now.
+const TAKES_NO_MORE: Duration = Duration::from_secs(1);
+
 /// Why no message came.
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
@@ -93,6 +99,46 @@ impl Client {
     /// Sends a request if the connection still takes it.
     pub async fn try_send(&mut self, request: &Value) -> Result<(), tungstenite::Error> {
         within("a request is sent", self.socket.send(Message::text(request.to_string()))).await
+    }
+
+    /// Sends requests as fast as they are taken, and hears what comes meanwhile.
+    pub async fn send_all(
+        &mut self,
+        requests: impl IntoIterator<Item = Value>,
+        mut hear: impl FnMut(Value),
+    ) {
+        let (mut sink, mut source) = (&mut self.socket).split();
+        let sending = async {
+            for request in requests {
+                sink.feed(Message::text(request.to_string())).await?;
+            }
+            sink.flush().await
+        };
+        let mut sending = std::pin::pin!(within_time(FLOOD, "every request is taken", sending));
+        loop {
+            tokio::select! {
+                sent = &mut sending => return sent.expect("an open connection"),
+                received = source.next() => {
+                    if let Message::Text(text) = received.expect("an open end").expect("a message") {
+                        self.received_bytes += text.len();
+                        hear(parse(&text));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends requests without reading, until there are no more or no more are taken.
+    pub async fn send_without_reading(&mut self, requests: &mut impl Iterator<Item = Value>) {
+        let deadline = tokio::time::Instant::now() + FLOOD;
+        for request in requests {
+            assert!(tokio::time::Instant::now() < deadline, "requests are taken too slowly");
+            let sending = self.socket.feed(Message::text(request.to_string()));
+            match tokio::time::timeout(TAKES_NO_MORE, sending).await {
+                Ok(sent) => sent.expect("an open connection"),
+                Err(_) => return,
+            }
+        }
     }
 
     /// Asks for a job, from a cursor or without one, and does not wait for the answer.

@@ -141,6 +141,40 @@ impl Gateway {
         get(self.address, path).await
     }
 
+    /// A metric's samples added up over all labels; nothing counted yet is 0.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.admin_get("/metrics").await.body;
+        let samples = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let family = series.split('{').next()?;
+            (family == name).then(|| value.parse::<f64>().expect("a number in every sample"))
+        });
+        samples.sum()
+    }
+
+    /// Its resident memory in bytes; from now on the peak is that of what follows.
+    pub fn begin_memory_peak(&self) -> usize {
+        let process = self.process.id().expect("a running gateway");
+        std::fs::write(format!("/proc/{process}/clear_refs"), "5").expect("a process of ours");
+        self.peak_memory()
+    }
+
+    /// The most resident memory that it has had, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        let process = self.process.id().expect("a running gateway");
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+        let status = status.expect("the state of a process of ours");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes =
+            peak.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        kilobytes.expect("its peak of resident memory") << 10
+    }
+
+    /// How many of the newest lines of its log contain a text.
+    pub fn times_logged(&self, text: &str) -> usize {
+        self.log.text().lines().filter(|line| line.contains(text)).count()
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);

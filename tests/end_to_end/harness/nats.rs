@@ -57,6 +57,21 @@ impl NatsServer {
         eventually("the nats-server answers", async || self.answers().await.then_some(())).await;
     }
 
+    /// A copy of what a stopped server has stored.
+    pub fn copy_of_storage(&self) -> TempDir {
+        assert!(self.process.is_none(), "a server at work changes its files");
+        let copy = tempfile::tempdir().expect("a directory for the copy");
+        copy_directory(self.storage.path(), copy.path());
+        copy
+    }
+
+    /// Gives a stopped server what it had stored when the copy was made.
+    pub fn restore_storage(&mut self, copy: &TempDir) {
+        assert!(self.process.is_none(), "a server at work changes its files");
+        self.storage = tempfile::tempdir().expect("a directory for the streams");
+        copy_directory(copy.path(), self.storage.path());
+    }
+
     /// Lets it stand still, and waits until it does: its sockets stay open and nothing answers.
     pub async fn freeze(&self) {
         self.signal(Signal::STOP);
@@ -111,6 +126,19 @@ impl Drop for NatsServer {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
             let _ = process.wait();
+        }
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry of it");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("its type").is_dir() {
+            std::fs::create_dir(&target).expect("a directory in the copy");
+            copy_directory(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).expect("a file in the copy");
         }
     }
 }
