@@ -16,9 +16,7 @@ use crate::config::ConfigError;
 #[derive(Debug, Parser)]
 struct Command {
     #[command(flatten)]
-    auth: AuthSettings,
-    #[command(flatten)]
-    others: crate::config::Settings,
+    all: crate::config::Settings,
 }
 
 fn file(content: &str) -> NamedTempFile {
@@ -233,8 +231,8 @@ fn flags_lists_and_toml_say_the_same() {
     let text = "mode = 'jwt'\njwks_url = 'https://issuer.test/keys'\naudience = ['a', 'b']\n\
                 leeway = '5s'\ndefault_watch = ['training/*', 'agent/x-*']\nmax_token = '4KiB'";
     let told = |settings: AuthSettings| format!("{:?}", settings.resolve().expect("settings"));
-    assert_eq!(flags.auth.mode, Some(AuthMode::Jwt));
-    assert_eq!(told(flags.auth), told(from_toml(text)));
+    assert_eq!(flags.all.auth.mode, Some(AuthMode::Jwt));
+    assert_eq!(told(flags.all.auth), told(from_toml(text)));
 }
 
 #[test]
