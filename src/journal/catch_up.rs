@@ -74,6 +74,14 @@ impl Topic {
 
 type Flight = Shared<BoxFuture<'static, Answer>>;
 
+/// How a question finds its answer.
+enum Boarding {
+    /// In memory.
+    Known(Answer),
+    /// By a read; `own`: one that was started for it.
+    Flight { flight: Flight, own: bool },
+}
+
 /// See the module's text. Cheap to clone.
 #[derive(Clone)]
 pub struct CatchUp {
@@ -169,7 +177,10 @@ impl Inner {
     /// Joins the read that is under way, or starts one.
     async fn find(self: Arc<Self>, incarnation: Incarnation, question: Question) -> Answer {
         loop {
-            let (flight, own) = self.board(&incarnation, &question);
+            let (flight, own) = match self.board(&incarnation, &question) {
+                Boarding::Flight { flight, own } => (flight, own),
+                Boarding::Known(answer) => return answer,
+            };
             let answer = flight.await;
             let serves = match (&question, &answer) {
                 (Question::Page { after, .. }, Answer::Page(read)) => {
@@ -180,18 +191,20 @@ impl Inner {
             if own || serves {
                 return answer;
             }
-            if let Some(answer) = self.known(incarnation.generation, &question) {
-                return answer;
-            }
         }
     }
 
-    fn board(self: &Arc<Self>, of: &Incarnation, question: &Question) -> (Flight, bool) {
+    fn board(self: &Arc<Self>, of: &Incarnation, question: &Question) -> Boarding {
         let key = (of.generation, Topic::of(question));
         let mut flights = lock(&self.flights);
         // One that is over but still here has panicked; the next asker starts anew.
         if let Some(flight) = flights.get(&key).filter(|flight| flight.peek().is_none()) {
-            return (flight.clone(), false);
+            return Boarding::Flight { flight: flight.clone(), own: false };
+        }
+        // One that has landed since this was asked has left its page in the cache before it left
+        // this table: looked at in this order, nothing is read twice.
+        if let Some(answer) = self.known(of.generation, question) {
+            return Boarding::Known(answer);
         }
         let shared = Arc::clone(self);
         let (of, question, landed) = (of.clone(), question.clone(), key.clone());
@@ -202,7 +215,7 @@ impl Inner {
         });
         let flight = async move { reading.await.unwrap_or(Answer::Unavailable) }.boxed().shared();
         flights.insert(key, flight.clone());
-        (flight, true)
+        Boarding::Flight { flight, own: true }
     }
 
     async fn read(&self, of: &Incarnation, question: Question) -> Answer {
