@@ -3,6 +3,11 @@
 //! A slot is held for one page, never for a whole catch-up. Whoever wants what is being read
 //! already waits for that read, so that a thousand reconnects to one job cost one. It has a
 //! NATS connection of its own: a large history never stands before a live event.
+//!
+//! Who comes back for a second page at once is likely to come back for a third. From then on
+//! JetStream is asked for the next page while the last is on its way to the socket, for as many
+//! jobs as there are slots, so that what waits here stays bounded. Whoever is slow comes back
+//! after the consumer is gone, and costs no more than one page that nobody wanted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +18,7 @@ use foldhash::HashMap;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
 use super::history::{Answer, Bounds, History, Incarnation, Page, PageRead, Question};
@@ -29,6 +34,8 @@ pub const PAGE: usize = 256 * 1024;
 const PAGE_EVENTS: usize = 4_096;
 /// How long a pull of a page waits at the server.
 const PULL_EXPIRES: Duration = Duration::from_secs(2);
+/// The pull of a page.
+const PAGE_PULL: Pull = Pull { messages: PAGE_EVENTS, bytes: Some(PAGE), expires: PULL_EXPIRES };
 /// How long an asker waits, slots included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// How long a consumer is kept for the page after the one it has read.
@@ -98,8 +105,28 @@ struct Inner {
     firsts: Mutex<Recent<(u64, u64)>>,
     stream_first: AtomicU64,
     first_late_at: Mutex<Option<Instant>>,
-    idle: Mutex<HashMap<(JobKey, u64), Consumer>>,
+    idle: Mutex<HashMap<(JobKey, u64), Parked>>,
+    /// One for each page that is asked of JetStream before anybody has asked us for it.
+    ahead: Arc<Semaphore>,
     observer: Arc<dyn CatchUpObserver>,
+}
+
+/// A consumer between two pages.
+struct Parked {
+    consumer: Consumer,
+    /// What is on its way from it belongs to this incarnation.
+    generation: u64,
+    /// Its next page has been pulled already.
+    ahead: Option<OwnedSemaphorePermit>,
+}
+
+/// Where a page is read from.
+struct Source {
+    consumer: Consumer,
+    /// It has been read from before: somebody came back for this page.
+    continued: bool,
+    /// The page has been pulled already.
+    ahead: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a page was not read.
@@ -136,6 +163,7 @@ impl CatchUp {
                 stream_first: AtomicU64::new(0),
                 first_late_at: Mutex::default(),
                 idle: Mutex::default(),
+                ahead: Arc::new(Semaphore::new(slots)),
                 observer,
             }),
         }
@@ -316,15 +344,11 @@ impl Inner {
         let started = Instant::now();
         let mut reading =
             Reading { subjects: self.api.subjects(), job, through, events: Vec::new(), bytes: 0 };
-        let idle = lock(&self.idle).remove(&(job.clone(), after));
-        let mut consumer = match idle {
-            Some(consumer) => consumer,
-            None => {
-                let filter = self.api.subjects().job_filter(job);
-                Consumer::begin(&self.api, "page", after + 1, filter).await?
-            }
-        };
-        let complete = reading.fill(&mut consumer).await?;
+        let mut source = self.source(of, job, after).await?;
+        let complete = reading.fill(&mut source).await?;
+        if !complete {
+            self.pull_ahead(&mut source).await;
+        }
         // Asked after the page was read: what is still there now was there then.
         let report = self.api.report().await?;
         same_epoch(of, &report.epoch)?;
@@ -336,7 +360,11 @@ impl Inner {
             (false, None) => return Err(ReadError::Lagging),
             (true, _) => through,
         };
-        self.part_with(consumer, job, end, complete).await;
+        if complete {
+            source.consumer.end().await;
+        } else {
+            self.park(source, of, job, end).await;
+        }
         self.observer.page_read(
             reading.events.len(),
             reading.bytes,
@@ -348,15 +376,43 @@ impl Inner {
         Ok(Answer::Page(read))
     }
 
-    /// Keeps the consumer for the next page for a moment, or deletes it.
-    async fn part_with(&self, consumer: Consumer, job: &JobKey, position: u64, complete: bool) {
-        if complete {
-            return consumer.end().await;
+    /// The consumer that has read the page before, or a new one.
+    async fn source(
+        &self,
+        of: &Incarnation,
+        job: &JobKey,
+        after: u64,
+    ) -> Result<Source, ConsumerEnd> {
+        let parked = lock(&self.idle).remove(&(job.clone(), after));
+        match parked {
+            Some(Parked { consumer, generation, ahead }) if generation == of.generation => {
+                return Ok(Source { consumer, continued: true, ahead });
+            }
+            Some(parked) => parked.consumer.end().await,
+            None => {}
         }
-        let key = (job.clone(), position);
-        let replaced = lock(&self.idle).insert(key.clone(), consumer);
-        if let Some(consumer) = replaced {
-            consumer.end().await;
+        let filter = self.api.subjects().job_filter(job);
+        let consumer = Consumer::begin(&self.api, "page", after + 1, filter).await?;
+        Ok(Source { consumer, continued: false, ahead: None })
+    }
+
+    /// Lets JetStream send the next page already, if that is likely to be wanted.
+    async fn pull_ahead(&self, source: &mut Source) {
+        if source.continued
+            && let Ok(permit) = Arc::clone(&self.ahead).try_acquire_owned()
+        {
+            // If it fails, whoever comes back finds out.
+            source.ahead = source.consumer.pull(PAGE_PULL).await.is_ok().then_some(permit);
+        }
+    }
+
+    /// Keeps the consumer for the next page for a moment.
+    async fn park(&self, source: Source, of: &Incarnation, job: &JobKey, position: u64) {
+        let Source { consumer, ahead, .. } = source;
+        let parked = Parked { consumer, generation: of.generation, ahead };
+        let replaced = lock(&self.idle).insert((job.clone(), position), parked);
+        if let Some(replaced) = replaced {
+            replaced.consumer.end().await;
         }
     }
 
@@ -367,9 +423,9 @@ impl Inner {
             tokio::time::sleep(IDLE).await;
             let now: Vec<(JobKey, u64)> = lock(&self.idle).keys().cloned().collect();
             for key in seen.iter().filter(|key| now.contains(key)) {
-                let consumer = lock(&self.idle).remove(key);
-                if let Some(consumer) = consumer {
-                    consumer.end().await;
+                let parked = lock(&self.idle).remove(key);
+                if let Some(parked) = parked {
+                    parked.consumer.end().await;
                 }
             }
             seen = now;
@@ -399,9 +455,12 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Reads until the page is full or complete; `true`: complete.
-    async fn fill(&mut self, consumer: &mut Consumer) -> Result<bool, ReadError> {
-        let pull = Pull { messages: PAGE_EVENTS, bytes: Some(PAGE), expires: PULL_EXPIRES };
-        consumer.pull(pull).await?;
+    async fn fill(&mut self, source: &mut Source) -> Result<bool, ReadError> {
+        let ahead = source.ahead.take();
+        let consumer = &mut source.consumer;
+        if ahead.is_none() {
+            consumer.pull(PAGE_PULL).await?;
+        }
         let mut alone = false;
         loop {
             match consumer.next().await? {
