@@ -20,22 +20,14 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
+use super::consumer::{Consumer, ConsumerEnd};
 use super::history::{Answer, Bounds, History, Incarnation, Page, PageRead, Question};
 use super::pages::PageCache;
+use super::reading::{PAGE_PULL, Reading};
 use super::requests::{ReplicaEnd, RequestError, StreamApi};
-use crate::event::{JobKey, MAX_EVENT, StoredEvent};
+use crate::event::JobKey;
 use crate::recent::Recent;
-use crate::subject::SubjectTemplate;
 
-/// Bytes of a page, as NATS counts them.
-pub const PAGE: usize = 256 * 1024;
-/// Events of a page.
-const PAGE_EVENTS: usize = 4_096;
-/// How long a pull of a page waits at the server.
-const PULL_EXPIRES: Duration = Duration::from_secs(2);
-/// The pull of a page.
-const PAGE_PULL: Pull = Pull { messages: PAGE_EVENTS, bytes: Some(PAGE), expires: PULL_EXPIRES };
 /// How long an asker waits, slots included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// How long a consumer is kept for the page after the one it has read.
@@ -351,10 +343,14 @@ impl Inner {
         through: u64,
     ) -> Result<Answer, ReadError> {
         let started = Instant::now();
-        let mut reading =
-            Reading { subjects: self.api.subjects(), job, through, events: Vec::new(), bytes: 0 };
+        let mut reading = Reading::new(self.api.subjects(), job, through);
         let mut source = self.source(of, job, after).await?;
-        let complete = reading.fill(&mut source).await?;
+        let ahead = source.ahead.take();
+        if ahead.is_none() {
+            source.consumer.pull(PAGE_PULL).await?;
+        }
+        let complete = reading.fill(&mut source.consumer).await?;
+        drop(ahead);
         if !complete {
             self.pull_ahead(&mut source).await;
         }
@@ -451,72 +447,6 @@ impl CatchUp {
 
 fn same_epoch(of: &Incarnation, found: &str) -> Result<(), ReadError> {
     if *of.epoch == *found { Ok(()) } else { Err(ReadError::OtherEpoch) }
-}
-
-/// A page while it is being read.
-struct Reading<'a> {
-    subjects: &'a SubjectTemplate,
-    job: &'a JobKey,
-    through: u64,
-    events: Vec<StoredEvent>,
-    bytes: usize,
-}
-
-impl Reading<'_> {
-    /// Reads until the page is full or complete; `true`: complete.
-    async fn fill(&mut self, source: &mut Source) -> Result<bool, ReadError> {
-        let ahead = source.ahead.take();
-        let consumer = &mut source.consumer;
-        if ahead.is_none() {
-            consumer.pull(PAGE_PULL).await?;
-        }
-        let mut alone = false;
-        loop {
-            match consumer.next().await? {
-                Signal::Delivered(delivered) if delivered.id > self.through => return Ok(true),
-                Signal::Delivered(delivered) => {
-                    let id = delivered.id;
-                    self.push(&delivered);
-                    if id == self.through {
-                        return Ok(true);
-                    }
-                    if alone {
-                        return Ok(false);
-                    }
-                }
-                Signal::Alive => {}
-                Signal::PullOver { .. } if self.events.is_empty() && !alone => {
-                    // The next event alone may be larger than a page.
-                    alone = true;
-                    let pull = Pull { messages: 1, bytes: None, expires: PULL_EXPIRES };
-                    consumer.pull(pull).await?;
-                }
-                Signal::PullOver { .. } => return Ok(false),
-            }
-        }
-    }
-
-    fn push(&mut self, delivered: &Delivered) {
-        let message = &delivered.message;
-        let Some(parts) = self.subjects.split(message.subject.as_str()) else { return };
-        if parts.job != self.job.as_str() {
-            return;
-        }
-        self.bytes += message.payload.len();
-        // Copied: the library's payloads hold its whole read buffer. A larger event than the
-        // contract's is kept empty, and so told as malformed.
-        let payload = if message.payload.len() > MAX_EVENT {
-            bytes::Bytes::new()
-        } else {
-            bytes::Bytes::copy_from_slice(&message.payload)
-        };
-        self.events.push(StoredEvent {
-            id: delivered.id,
-            event_type: self.subjects.event_type(&parts, &message.payload).into(),
-            stored_at: delivered.stored_at,
-            payload,
-        });
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
