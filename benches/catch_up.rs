@@ -257,25 +257,62 @@ async fn measure_slow(options: &Options, figures: &mut Figures) {
     let jobs = backend.stream.fill(&fill).await;
     backend.stream.fill(&Fill::others("after-slow", WINDOWS)).await;
     let (slow, quick) = jobs.split_at(options.slow_readers);
-    let gateway = Gateway::start(&options.gateway, &backend, &COLD).await;
-    let mut watcher = Watcher::connect(gateway.address).await;
-    watcher.read(&quick[0]).await;
-    let [mut alone, mut beginning, mut beside] = [const { Samples::new() }; 3];
-    for round in 0..options.rounds {
-        let job = |number: usize| &quick[(3 * round + number) % quick.len()];
-        alone.add(watcher.read(job(1)).await);
-        let readers = SlowReaders::start(gateway.address, slow, options.slow_rate).await;
-        beginning.add(watcher.read(job(2)).await);
+    let mut beset: Vec<Beset> = Vec::new();
+    for contender in Contender::gateways(options, &backend, &COLD).await {
+        beset.push(Beset { contender, beginning: Samples::new(), beside: Samples::new() });
+    }
+    for round in 0..=options.rounds {
+        for turn in 0..beset.len() {
+            let place = (turn + round) % beset.len();
+            let jobs = [0, 1, 2].map(|number| &quick[(3 * round + number) % quick.len()]);
+            beset[place].measure(&backend, slow, options.slow_rate, jobs, round > 0).await;
+        }
+    }
+    for Beset { contender: Contender { name, samples: alone, .. }, beginning, beside } in &beset {
+        let part = format!("slow readers, {name}");
+        figures.add(&part, "alone", "ms", alone);
+        figures.add(&part, "when all of them begin", "ms", beginning);
+        figures.add(&part, "while they read", "ms", beside);
+        figures.judge(&part, "begin / alone", beginning.median() / alone.median(), None);
+        figures.judge(&part, "read / alone", beside.median() / alone.median(), None);
+    }
+}
+
+/// A gateway with slow readers.
+struct Beset {
+    /// How long a job takes without them.
+    contender: Contender,
+    /// While their first pages are read.
+    beginning: Samples,
+    /// Once each of them has got something.
+    beside: Samples,
+}
+
+impl Beset {
+    async fn measure(
+        &mut self,
+        backend: &Backend,
+        slow: &[Job],
+        rate: usize,
+        jobs: [&Job; 3],
+        counts: bool,
+    ) {
+        let Some((_, gateway)) = &self.contender.watcher else { return };
+        let address = gateway.address;
+        let alone = self.contender.read(backend, jobs[0]).await;
+        let readers = SlowReaders::start(address, slow, rate).await;
+        let beginning = self.contender.read(backend, jobs[1]).await;
         readers.have_begun().await;
-        beside.add(watcher.read(job(3)).await);
+        let beside = self.contender.read(backend, jobs[2]).await;
         drop(readers);
+        if counts {
+            self.contender.samples.add(alone);
+            self.beginning.add(beginning);
+            self.beside.add(beside);
+        }
+        // The server is left to delete their consumers.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    figures.add("slow readers", "alone", "ms", &alone);
-    figures.add("slow readers", "when all of them begin", "ms", &beginning);
-    figures.add("slow readers", "while they read", "ms", &beside);
-    figures.judge("slow readers", "begin / alone", beginning.median() / alone.median(), None);
-    figures.judge("slow readers", "read / alone", beside.median() / alone.median(), None);
 }
 
 async fn measure_watchers(options: &Options, figures: &mut Figures) {
