@@ -1,8 +1,13 @@
 //! Catch-up: what the window cannot answer, read from JetStream in pages.
 //!
-//! A slot is held for one page, never for a whole catch-up. Whoever wants what is being read
-//! already waits for that read, so that a thousand reconnects to one job cost one. It has a
-//! NATS connection of its own: a large history never stands before a live event.
+//! A slot is held for one page or one request, never for a whole catch-up. Whoever wants what is
+//! being read already waits for that read, so that a thousand reconnects to one job cost one. It
+//! has a NATS connection of its own: a large history never stands before a live event.
+//!
+//! Who comes back for a second page at once is likely to come back for a third. From then on
+//! JetStream is asked for the next page while the last is on its way to the socket, for as many
+//! jobs as there are slots, so that what waits here stays bounded. Whoever is slow comes back
+//! after the consumer is gone, and costs no more than one page that nobody wanted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,22 +18,16 @@ use foldhash::HashMap;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
+use super::consumer::{Consumer, ConsumerEnd};
 use super::history::{Answer, Bounds, History, Incarnation, Page, PageRead, Question};
 use super::pages::PageCache;
+use super::reading::{PAGE_PULL, Reading};
 use super::requests::{ReplicaEnd, RequestError, StreamApi};
-use crate::event::{JobKey, MAX_EVENT, StoredEvent};
+use crate::event::JobKey;
 use crate::recent::Recent;
-use crate::subject::SubjectTemplate;
 
-/// Bytes of a page, as NATS counts them.
-pub const PAGE: usize = 256 * 1024;
-/// Events of a page.
-const PAGE_EVENTS: usize = 4_096;
-/// How long a pull of a page waits at the server.
-const PULL_EXPIRES: Duration = Duration::from_secs(2);
 /// How long an asker waits, slots included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// How long a consumer is kept for the page after the one it has read.
@@ -74,6 +73,14 @@ impl Topic {
 
 type Flight = Shared<BoxFuture<'static, Answer>>;
 
+/// How a question finds its answer.
+enum Boarding {
+    /// In memory.
+    Known(Answer),
+    /// By a read; `own`: one that was started for it.
+    Flight { flight: Flight, own: bool },
+}
+
 /// See the module's text. Cheap to clone.
 #[derive(Clone)]
 pub struct CatchUp {
@@ -83,15 +90,39 @@ pub struct CatchUp {
 struct Inner {
     api: StreamApi,
     runtime: Handle,
+    /// For pages.
     slots: Semaphore,
+    /// For single requests, as many: they take a millisecond where a page may take a hundred,
+    /// and a quick reader's must not wait behind everybody's pages.
+    requests: Semaphore,
     flights: Mutex<HashMap<(u64, Topic), Flight>>,
     pages: Mutex<PageCache>,
     /// The first event of jobs, with the generation it belongs to.
     firsts: Mutex<Recent<(u64, u64)>>,
     stream_first: AtomicU64,
     first_late_at: Mutex<Option<Instant>>,
-    idle: Mutex<HashMap<(JobKey, u64), Consumer>>,
+    idle: Mutex<HashMap<(JobKey, u64), Parked>>,
+    /// One for each page that is asked of JetStream before anybody has asked us for it.
+    ahead: Arc<Semaphore>,
     observer: Arc<dyn CatchUpObserver>,
+}
+
+/// A consumer between two pages.
+struct Parked {
+    consumer: Consumer,
+    /// What is on its way from it belongs to this incarnation.
+    generation: u64,
+    /// Its next page has been pulled already.
+    ahead: Option<OwnedSemaphorePermit>,
+}
+
+/// Where a page is read from.
+struct Source {
+    consumer: Consumer,
+    /// It has been read from before: somebody came back for this page.
+    continued: bool,
+    /// The page has been pulled already.
+    ahead: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a page was not read.
@@ -122,12 +153,14 @@ impl CatchUp {
                 api,
                 runtime,
                 slots: Semaphore::new(slots),
+                requests: Semaphore::new(slots),
                 flights: Mutex::default(),
                 pages: Mutex::new(PageCache::new(cache)),
                 firsts: Mutex::new(Recent::new(FIRSTS)),
                 stream_first: AtomicU64::new(0),
                 first_late_at: Mutex::default(),
                 idle: Mutex::default(),
+                ahead: Arc::new(Semaphore::new(slots)),
                 observer,
             }),
         }
@@ -169,7 +202,10 @@ impl Inner {
     /// Joins the read that is under way, or starts one.
     async fn find(self: Arc<Self>, incarnation: Incarnation, question: Question) -> Answer {
         loop {
-            let (flight, own) = self.board(&incarnation, &question);
+            let (flight, own) = match self.board(&incarnation, &question) {
+                Boarding::Flight { flight, own } => (flight, own),
+                Boarding::Known(answer) => return answer,
+            };
             let answer = flight.await;
             let serves = match (&question, &answer) {
                 (Question::Page { after, .. }, Answer::Page(read)) => {
@@ -180,18 +216,20 @@ impl Inner {
             if own || serves {
                 return answer;
             }
-            if let Some(answer) = self.known(incarnation.generation, &question) {
-                return answer;
-            }
         }
     }
 
-    fn board(self: &Arc<Self>, of: &Incarnation, question: &Question) -> (Flight, bool) {
+    fn board(self: &Arc<Self>, of: &Incarnation, question: &Question) -> Boarding {
         let key = (of.generation, Topic::of(question));
         let mut flights = lock(&self.flights);
         // One that is over but still here has panicked; the next asker starts anew.
         if let Some(flight) = flights.get(&key).filter(|flight| flight.peek().is_none()) {
-            return (flight.clone(), false);
+            return Boarding::Flight { flight: flight.clone(), own: false };
+        }
+        // One that has landed since this was asked has left its page in the cache before it left
+        // this table: looked at in this order, nothing is read twice.
+        if let Some(answer) = self.known(of.generation, question) {
+            return Boarding::Known(answer);
         }
         let shared = Arc::clone(self);
         let (of, question, landed) = (of.clone(), question.clone(), key.clone());
@@ -202,12 +240,16 @@ impl Inner {
         });
         let flight = async move { reading.await.unwrap_or(Answer::Unavailable) }.boxed().shared();
         flights.insert(key, flight.clone());
-        (flight, true)
+        Boarding::Flight { flight, own: true }
     }
 
     async fn read(&self, of: &Incarnation, question: Question) -> Answer {
         self.observer.waiting(1);
-        let slot = self.slots.acquire().await;
+        let slots = match question {
+            Question::Page { .. } => &self.slots,
+            Question::Bounds(_) | Question::Leader(_) | Question::First(_) => &self.requests,
+        };
+        let slot = slots.acquire().await;
         self.observer.waiting(-1);
         self.observer.running(1);
         let answer = match question {
@@ -301,17 +343,17 @@ impl Inner {
         through: u64,
     ) -> Result<Answer, ReadError> {
         let started = Instant::now();
-        let mut reading =
-            Reading { subjects: self.api.subjects(), job, through, events: Vec::new(), bytes: 0 };
-        let idle = lock(&self.idle).remove(&(job.clone(), after));
-        let mut consumer = match idle {
-            Some(consumer) => consumer,
-            None => {
-                let filter = self.api.subjects().job_filter(job);
-                Consumer::begin(&self.api, "page", after + 1, filter).await?
-            }
-        };
-        let complete = reading.fill(&mut consumer).await?;
+        let mut reading = Reading::new(self.api.subjects(), job, through);
+        let mut source = self.source(of, job, after).await?;
+        let ahead = source.ahead.take();
+        if ahead.is_none() {
+            source.consumer.pull(PAGE_PULL).await?;
+        }
+        let complete = reading.fill(&mut source.consumer).await?;
+        drop(ahead);
+        if !complete {
+            self.pull_ahead(&mut source).await;
+        }
         // Asked after the page was read: what is still there now was there then.
         let report = self.api.report().await?;
         same_epoch(of, &report.epoch)?;
@@ -323,7 +365,11 @@ impl Inner {
             (false, None) => return Err(ReadError::Lagging),
             (true, _) => through,
         };
-        self.part_with(consumer, job, end, complete).await;
+        if complete {
+            source.consumer.end().await;
+        } else {
+            self.park(source, of, job, end).await;
+        }
         self.observer.page_read(
             reading.events.len(),
             reading.bytes,
@@ -335,15 +381,43 @@ impl Inner {
         Ok(Answer::Page(read))
     }
 
-    /// Keeps the consumer for the next page for a moment, or deletes it.
-    async fn part_with(&self, consumer: Consumer, job: &JobKey, position: u64, complete: bool) {
-        if complete {
-            return consumer.end().await;
+    /// The consumer that has read the page before, or a new one.
+    async fn source(
+        &self,
+        of: &Incarnation,
+        job: &JobKey,
+        after: u64,
+    ) -> Result<Source, ConsumerEnd> {
+        let parked = lock(&self.idle).remove(&(job.clone(), after));
+        match parked {
+            Some(Parked { consumer, generation, ahead }) if generation == of.generation => {
+                return Ok(Source { consumer, continued: true, ahead });
+            }
+            Some(parked) => parked.consumer.end().await,
+            None => {}
         }
-        let key = (job.clone(), position);
-        let replaced = lock(&self.idle).insert(key.clone(), consumer);
-        if let Some(consumer) = replaced {
-            consumer.end().await;
+        let filter = self.api.subjects().job_filter(job);
+        let consumer = Consumer::begin(&self.api, "page", after + 1, filter).await?;
+        Ok(Source { consumer, continued: false, ahead: None })
+    }
+
+    /// Lets JetStream send the next page already, if that is likely to be wanted.
+    async fn pull_ahead(&self, source: &mut Source) {
+        if source.continued
+            && let Ok(permit) = Arc::clone(&self.ahead).try_acquire_owned()
+        {
+            // If it fails, whoever comes back finds out.
+            source.ahead = source.consumer.pull(PAGE_PULL).await.is_ok().then_some(permit);
+        }
+    }
+
+    /// Keeps the consumer for the next page for a moment.
+    async fn park(&self, source: Source, of: &Incarnation, job: &JobKey, position: u64) {
+        let Source { consumer, ahead, .. } = source;
+        let parked = Parked { consumer, generation: of.generation, ahead };
+        let replaced = lock(&self.idle).insert((job.clone(), position), parked);
+        if let Some(replaced) = replaced {
+            replaced.consumer.end().await;
         }
     }
 
@@ -354,9 +428,9 @@ impl Inner {
             tokio::time::sleep(IDLE).await;
             let now: Vec<(JobKey, u64)> = lock(&self.idle).keys().cloned().collect();
             for key in seen.iter().filter(|key| now.contains(key)) {
-                let consumer = lock(&self.idle).remove(key);
-                if let Some(consumer) = consumer {
-                    consumer.end().await;
+                let parked = lock(&self.idle).remove(key);
+                if let Some(parked) = parked {
+                    parked.consumer.end().await;
                 }
             }
             seen = now;
@@ -373,69 +447,6 @@ impl CatchUp {
 
 fn same_epoch(of: &Incarnation, found: &str) -> Result<(), ReadError> {
     if *of.epoch == *found { Ok(()) } else { Err(ReadError::OtherEpoch) }
-}
-
-/// A page while it is being read.
-struct Reading<'a> {
-    subjects: &'a SubjectTemplate,
-    job: &'a JobKey,
-    through: u64,
-    events: Vec<StoredEvent>,
-    bytes: usize,
-}
-
-impl Reading<'_> {
-    /// Reads until the page is full or complete; `true`: complete.
-    async fn fill(&mut self, consumer: &mut Consumer) -> Result<bool, ReadError> {
-        let pull = Pull { messages: PAGE_EVENTS, bytes: Some(PAGE), expires: PULL_EXPIRES };
-        consumer.pull(pull).await?;
-        let mut alone = false;
-        loop {
-            match consumer.next().await? {
-                Signal::Delivered(delivered) if delivered.id > self.through => return Ok(true),
-                Signal::Delivered(delivered) => {
-                    let id = delivered.id;
-                    self.push(&delivered);
-                    if id == self.through {
-                        return Ok(true);
-                    }
-                    if alone {
-                        return Ok(false);
-                    }
-                }
-                Signal::Alive => {}
-                Signal::PullOver { .. } if self.events.is_empty() && !alone => {
-                    // The next event alone may be larger than a page.
-                    alone = true;
-                    let pull = Pull { messages: 1, bytes: None, expires: PULL_EXPIRES };
-                    consumer.pull(pull).await?;
-                }
-                Signal::PullOver { .. } => return Ok(false),
-            }
-        }
-    }
-
-    fn push(&mut self, delivered: &Delivered) {
-        let message = &delivered.message;
-        let Some(parts) = self.subjects.split(message.subject.as_str()) else { return };
-        if parts.job != self.job.as_str() {
-            return;
-        }
-        self.bytes += message.payload.len();
-        // Copied: the library's payloads hold its whole read buffer. A larger event than the
-        // contract's is kept empty, and so told as malformed.
-        let payload = if message.payload.len() > MAX_EVENT {
-            bytes::Bytes::new()
-        } else {
-            bytes::Bytes::copy_from_slice(&message.payload)
-        };
-        self.events.push(StoredEvent {
-            id: delivered.id,
-            event_type: self.subjects.event_type(&parts, &message.payload).into(),
-            stored_at: delivered.stored_at,
-            payload,
-        });
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

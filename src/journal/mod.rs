@@ -14,6 +14,7 @@ pub mod catch_up;
 mod consumer;
 mod history;
 mod pages;
+mod reading;
 pub mod requests;
 pub mod tail;
 
