@@ -147,15 +147,20 @@ async fn recent_jobs_are_served_soon_while_nats_stands_still() {
     let gateways = [(); 2].map(|()| backend.gateway_command(&["--window", "4MiB"]));
     let gateways = [gateways[0].start().await, gateways[1].start().await];
     backend.publisher.publish_other_jobs(8 << 20).await;
-    let jobs: Vec<String> = (0..10).map(|number| format!("recent-{number}")).collect();
-    let events = (0..30).map(|at| (jobs[at as usize % 10].clone(), at)).collect();
-    let events = ids(&backend.publisher.publish_all(events, "").await);
     let marker = backend.publisher.publish("marker", "progress", &json!({})).await;
     let mut clients = Vec::new();
     for gateway in &gateways {
         let mut client = Client::connect(gateway.address).await;
         client.collect_until("marker", 0, marker).await;
         clients.push(client);
+    }
+    let jobs: Vec<String> = (0..10).map(|number| format!("recent-{number}")).collect();
+    let events = (0..30).map(|at| (jobs[at as usize % 10].clone(), at)).collect();
+    let events = ids(&backend.publisher.publish_all(events, "").await);
+    backend.publisher.publish("marker", "progress", &json!({})).await;
+    // An event that comes live shows that the window has everything before it.
+    for client in &mut clients {
+        client.expect("event").await;
     }
     backend.nats.freeze().await;
 

@@ -95,7 +95,8 @@ fn a_foreign_subject_moves_the_head_and_nothing_else() {
 
 #[test]
 fn the_log_is_read_in_stream_order_across_segments() {
-    let mut ring = ring();
+    let mut ring = Ring::new(2 * BUDGET, Arc::default());
+    ring.begin("e", 0);
     let payload = vec![b'x'; 300_000];
     for id in 1..=6 {
         append(&mut ring, id, "jobs.k.a.t", &payload);
