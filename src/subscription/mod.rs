@@ -414,6 +414,8 @@ impl Subscription {
         self.generation = view.generation;
         self.reader = Reader::new(0);
         self.boundary = view.head;
+        // What was to be told of the old incarnation means nothing in the new one.
+        self.notices.clear();
         self.page = None;
         self.last_sent = 0;
         self.newest_life_cycle = 0;
