@@ -15,6 +15,7 @@ use crate::dialect::{Form, agent, beam_search, encode, is_final, iso8601, traini
 use crate::event::{JobKey, LifeCycle, StoredEvent};
 use crate::progress::{Progress, Standing};
 use crate::subscription::{Notice, OnTruncated, Request, UnknownJob};
+use crate::window::StreamState;
 
 impl Session {
     /// The first words, and the subscription that the path asks for.
@@ -216,14 +217,22 @@ impl Session {
     }
 
     /// Notes at the first event of a whole history that it does not begin at its beginning.
-    pub(super) fn note_beginning(&self, watch: &Watch, id: u64, event_type: &str) {
+    ///
+    /// It takes no lock: whoever offers the event may be reading the window, and a second read
+    /// on the same thread waits for ever once a writer waits for the first.
+    pub(super) fn note_beginning(
+        &self,
+        watch: &Watch,
+        id: u64,
+        event_type: &str,
+        stream: impl FnOnce() -> Option<StreamState>,
+    ) {
         if watch.began.replace(true) || !matches!(watch.form, Form::BeamSearch(_)) {
             return;
         }
         let begins =
             matches!(LifeCycle::of(event_type), Some(LifeCycle::Created | LifeCycle::Started));
-        let stream_first = watch.feed.view(&watch.job).stream.map_or(1, |stream| stream.first);
-        if !begins && stream_first > 1 {
+        if !begins && stream().is_some_and(|stream| stream.first > 1) {
             watch.truncated_before.set(Some(id));
         }
     }

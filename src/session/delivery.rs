@@ -20,7 +20,7 @@ use crate::event::{EventView, JobKey};
 use crate::journal::{Answer, Incarnation, Page, Question};
 use crate::progress::{Progress, Standing};
 use crate::subscription::{Admission, Step, Subscription};
-use crate::window::{Entry, FrameVariant, JobRead, ReadBound};
+use crate::window::{Entry, FrameVariant, JobRead, ReadBound, StreamState};
 
 /// Events read under one lock of the window.
 const EVENTS: usize = 256;
@@ -156,7 +156,8 @@ impl Session {
         drop((machine, state));
         let encoded = due.encoded.get(watch.form.number()).unwrap_or(&Encoded::NotWanted);
         if admission != Admission::Skip {
-            self.note_beginning(watch, due.id, &due.event_type);
+            let stream = || watch.feed.source.window.read().stream();
+            self.note_beginning(watch, due.id, &due.event_type, stream);
         }
         if let Some(frame) = self.frame_of_event(watch, admission, due.id, encoded) {
             self.state.borrow_mut().socket.push(frame);
@@ -342,12 +343,14 @@ impl Session {
 
     fn read_window(&self, watch: &Rc<Watch>, after: u64, through: u64, allowance: usize) -> usize {
         let bound = ReadBound { through, events: EVENTS, bytes: allowance };
-        let mut sending = Sending::new(self, watch, allowance);
-        let read =
-            watch.feed.source.window.read().read_job(watch.job.as_str(), after, bound, |entry| {
-                let encoded = self.worker.encode(entry, watch.form, watch.progress.get());
-                sending.send(entry.event.id, entry.event.event_type, &encoded);
-            });
+        let ring = watch.feed.source.window.read();
+        let mut sending = Sending::new(self, watch, allowance, ring.stream());
+        // Nothing that is done with an event may read the window again: see `note_beginning`.
+        let read = ring.read_job(watch.job.as_str(), after, bound, |entry| {
+            let encoded = self.worker.encode(entry, watch.form, watch.progress.get());
+            sending.send(entry.event.id, entry.event.event_type, &encoded);
+        });
+        drop(ring);
         let sent = sending.finish();
         if let JobRead::Through(through) = read {
             watch.machine.borrow_mut().read_through(through);
@@ -356,10 +359,10 @@ impl Session {
     }
 
     fn deliver(&self, watch: &Rc<Watch>, page: &Page, after: u64, allowance: usize) -> usize {
-        let mut sending = Sending::new(self, watch, allowance);
+        let window = watch.feed.view(&watch.job);
+        let mut sending = Sending::new(self, watch, allowance, window.stream);
         let mut complete = true;
-        let newest = watch.machine.borrow().newest_life_cycle();
-        let newest = newest.max(watch.feed.view(&watch.job).newest_life_cycle);
+        let newest = watch.machine.borrow().newest_life_cycle().max(window.newest_life_cycle);
         for event in page.events_after(after) {
             if sending.sent >= allowance {
                 complete = false;
@@ -394,11 +397,18 @@ struct Sending<'a> {
     batch: Option<Batch>,
     allowance: usize,
     sent: usize,
+    /// What the stream's leader last said.
+    stream: Option<StreamState>,
 }
 
 impl<'a> Sending<'a> {
-    fn new(session: &'a Session, watch: &'a Watch, allowance: usize) -> Self {
-        Self { session, watch, batch: None, allowance, sent: 0 }
+    fn new(
+        session: &'a Session,
+        watch: &'a Watch,
+        allowance: usize,
+        stream: Option<StreamState>,
+    ) -> Self {
+        Self { session, watch, batch: None, allowance, sent: 0, stream }
     }
 
     fn send(&mut self, id: u64, event_type: &str, encoded: &Encoded) {
@@ -408,7 +418,7 @@ impl<'a> Sending<'a> {
         }
         let admission = self.watch.machine.borrow_mut().admit(id, event_type);
         if admission != Admission::Skip {
-            self.session.note_beginning(self.watch, id, event_type);
+            self.session.note_beginning(self.watch, id, event_type, || self.stream);
         }
         if let (Admission::History, Form::Optimization(naming), Encoded::Frame(frame)) =
             (admission, self.watch.form, encoded)
