@@ -30,6 +30,9 @@ const READ_BELOW: usize = 512 * 1024;
 /// How long a closed connection is kept to let the client read the close frame.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// A connection ends so long after its token at the latest, whatever leeway the clocks of others
+/// are given: the contract says within 5 s.
+const EXPIRY_LEEWAY: Duration = Duration::from_secs(3);
 /// No timer needs to reach further.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -136,7 +139,8 @@ impl Session {
     /// Takes what a token allows, in place of what an earlier one did.
     pub(super) fn take_grant(&self, grant: Grant) {
         if self.profile.route.on_token_expiry == OnTokenExpiry::Close {
-            let left = grant.valid_until.duration_since(SystemTime::now()).unwrap_or_default();
+            let until = grant.valid_until.min(grant.expires_at + EXPIRY_LEEWAY);
+            let left = until.duration_since(SystemTime::now()).unwrap_or_default();
             let at = Instant::now() + left.min(FAR);
             self.expires_at.set(Some(at));
             self.worker.arm(self, at);
