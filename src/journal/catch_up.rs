@@ -1,8 +1,8 @@
 //! Catch-up: what the window cannot answer, read from JetStream in pages.
 //!
-//! A slot is held for one page or one request, never for a whole catch-up. Whoever wants what is
-//! being read already waits for that read, so that a thousand reconnects to one job cost one. It
-//! has a NATS connection of its own: a large history never stands before a live event.
+//! A slot is held for one page, never for a whole catch-up. Whoever wants what is being read
+//! already waits for that read, so that a thousand reconnects to one job cost one. It has a
+//! NATS connection of its own: a large history never stands before a live event.
 //!
 //! Who comes back for a second page at once is likely to come back for a third. From then on
 //! JetStream is asked for the next page while the last is on its way to the socket, for as many
@@ -90,11 +90,7 @@ pub struct CatchUp {
 struct Inner {
     api: StreamApi,
     runtime: Handle,
-    /// For pages.
     slots: Semaphore,
-    /// For single requests, as many: they take a millisecond where a page may take a hundred,
-    /// and a quick reader's must not wait behind everybody's pages.
-    requests: Semaphore,
     flights: Mutex<HashMap<(u64, Topic), Flight>>,
     pages: Mutex<PageCache>,
     /// The first event of jobs, with the generation it belongs to.
@@ -153,7 +149,6 @@ impl CatchUp {
                 api,
                 runtime,
                 slots: Semaphore::new(slots),
-                requests: Semaphore::new(slots),
                 flights: Mutex::default(),
                 pages: Mutex::new(PageCache::new(cache)),
                 firsts: Mutex::new(Recent::new(FIRSTS)),
@@ -245,11 +240,7 @@ impl Inner {
 
     async fn read(&self, of: &Incarnation, question: Question) -> Answer {
         self.observer.waiting(1);
-        let slots = match question {
-            Question::Page { .. } => &self.slots,
-            Question::Bounds(_) | Question::Leader(_) | Question::First(_) => &self.requests,
-        };
-        let slot = slots.acquire().await;
+        let slot = self.slots.acquire().await;
         self.observer.waiting(-1);
         self.observer.running(1);
         let answer = match question {
