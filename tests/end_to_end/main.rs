@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod conversations;
 mod crowds;
 mod cursors;
 mod drain;
