@@ -23,3 +23,4 @@ mod http;
 mod provisioning;
 mod replaying;
 mod subscribing;
+mod training;
