@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod agent;
 mod beam_search;
 mod conversations;
 mod crowds;
