@@ -19,6 +19,7 @@ mod crowds;
 mod cursors;
 mod drain;
 mod errors;
+mod event_stream;
 mod faults;
 mod http;
 mod provisioning;
