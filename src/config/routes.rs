@@ -174,11 +174,15 @@ impl PathPattern {
         let Some((before, rest)) = text.split_once('{') else {
             return Ok(Self { text: text.into(), before: text.into(), after: None });
         };
-        let after = rest.split_once('}').map(|(_, after)| after.to_owned());
-        if after.as_ref().is_none_or(|after| after.contains('}') || !before.ends_with('/')) {
-            return Err(refuse("must have {job} as a whole segment"));
+        let after = rest
+            .strip_prefix("job}")
+            .filter(|after| before.ends_with('/') && (after.is_empty() || after.starts_with('/')));
+        match after {
+            Some(after) if !after.contains('}') => {
+                Ok(Self { text: text.into(), before: before.into(), after: Some(after.into()) })
+            }
+            _ => Err(refuse("must have {job} as a whole segment")),
         }
-        Ok(Self { text: text.into(), before: before.into(), after })
     }
 
     /// The pattern as it was written.
@@ -431,6 +435,8 @@ mod tests {
         assert!(refused(&route("path = \"/x\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"x/{job}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x{job}\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"/x/{job}y\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"/x/{task}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x/{job}\"\nkind = \"a.b\"")).starts_with("route.kind:"));
         assert!(
             refused(&route("path = \"/x/{job}\"\nsubject = \"a.*\"")).starts_with("route.subject:")
