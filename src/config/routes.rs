@@ -275,8 +275,17 @@ impl Routes {
     }
 
     /// How a job is read without a WebSocket; `None` if no stream can hold it.
+    ///
+    /// Its kind is looked for among the routes first, of which the configured ones come before
+    /// the built-in: the default stream could hold a job of any kind, and would hide the others.
     pub fn events_of(&self, job: &JobKey) -> Option<&Arc<Route>> {
-        let source = self.sources.iter().position(|source| source.subjects.covers(job))?;
+        let covers = |source: usize| {
+            self.sources.get(source).is_some_and(|source| source.subjects.covers(job))
+        };
+        let of_routes = self.routes.iter().filter(|route| *route.kind == *job.kind());
+        let of_routes = of_routes.map(|route| route.source).find(|source| covers(*source));
+        let source =
+            of_routes.or_else(|| (0..self.sources.len()).find(|source| covers(*source)))?;
         self.events.get(source)
     }
 
@@ -415,6 +424,10 @@ mod tests {
         let route = find(&routes, "/orders/17").0;
         assert_eq!((route.source, route.idle_timeout), (1, None));
         assert_eq!(routes.sources[1].stream, "ORDERS");
+        for (kind, source) in [("orders", 1), ("agent", 0), ("any", 0)] {
+            let job = JobKey::new(kind, "17").unwrap();
+            assert_eq!(routes.events_of(&job).map(|route| route.source), Some(source), "{kind}");
+        }
         assert_eq!(routes.routes.len(), 6, "the built-in ones are there too");
     }
 
