@@ -24,5 +24,6 @@ mod faults;
 mod http;
 mod provisioning;
 mod replaying;
+mod routes;
 mod subscribing;
 mod training;
