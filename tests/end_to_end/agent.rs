@@ -148,6 +148,35 @@ async fn percentages_are_whole_numbers_from_0_to_100() {
 }
 
 #[tokio::test]
+async fn those_who_come_in_the_moment_of_an_event_are_told_the_right_percentage() {
+    let deployment = Deployment::start().await;
+    for task in (0..200).map(|number| format!("task-{number}")) {
+        let name = format!("agent/{task}");
+        let coming = async {
+            let mut early = watching(&deployment, &task).await;
+            early.messages(1).await;
+            early
+        };
+        let publishing = async {
+            let started = json!({ "data": { "config": { "iterations": 10 } } });
+            deployment.publisher.publish_of(&name, "job_started", &started).await;
+            for iteration in 1..=10 {
+                let payload = json!({ "iteration": iteration });
+                deployment.publisher.publish_of(&name, "iteration_completed", &payload).await;
+            }
+        };
+        let (mut early, ()) = tokio::join!(coming, publishing);
+        let mut late = watching(&deployment, &task).await;
+        late.messages(1).await;
+        for client in [&mut early, &mut late] {
+            let told = client.messages(11).await;
+            let percentages: Vec<&Value> = told.iter().map(|message| &message["percent"]).collect();
+            assert_eq!(percentages, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100], "{task}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_client_says_is_ignored() {
     let deployment = Deployment::start().await;
     let mut client = watching(&deployment, "task").await;
