@@ -194,11 +194,15 @@ impl PathPattern {
         let Some((before, rest)) = text.split_once('{') else {
             return Ok(Self { text: text.into(), before: text.into(), after: None });
         };
-        let after = rest.split_once('}').map(|(_, after)| after.to_owned());
-        if after.as_ref().is_none_or(|after| after.contains('}') || !before.ends_with('/')) {
-            return Err(refuse("must have {job} as a whole segment"));
+        let after = rest
+            .strip_prefix("job}")
+            .filter(|after| before.ends_with('/') && (after.is_empty() || after.starts_with('/')));
+        match after {
+            Some(after) if !after.contains('}') => {
+                Ok(Self { text: text.into(), before: before.into(), after: Some(after.into()) })
+            }
+            _ => Err(refuse("must have {job} as a whole segment")),
         }
-        Ok(Self { text: text.into(), before: before.into(), after })
     }
 
     /// The pattern as it was written.
@@ -301,8 +305,17 @@ impl Routes {
     }
 
     /// How a job is read without a WebSocket; `None` if no stream can hold it.
+    ///
+    /// Its kind is looked for among the routes first, of which the configured ones come before
+    /// the built-in: the default stream could hold a job of any kind, and would hide the others.
     pub fn events_of(&self, job: &JobKey) -> Option<&Arc<Route>> {
-        let source = self.sources.iter().position(|source| source.subjects.covers(job))?;
+        let covers = |source: usize| {
+            self.sources.get(source).is_some_and(|source| source.subjects.covers(job))
+        };
+        let of_routes = self.routes.iter().filter(|route| *route.kind == *job.kind());
+        let of_routes = of_routes.map(|route| route.source).find(|source| covers(*source));
+        let source =
+            of_routes.or_else(|| (0..self.sources.len()).find(|source| covers(*source)))?;
         self.events.get(source)
     }
 
@@ -446,6 +459,10 @@ mod tests {
         let route = find(&routes, "/orders/17").0;
         assert_eq!((route.source, route.idle_timeout), (1, None));
         assert_eq!(routes.sources[1].stream, "ORDERS");
+        for (kind, source) in [("orders", 1), ("agent", 0), ("any", 0)] {
+            let job = JobKey::new(kind, "17").unwrap();
+            assert_eq!(routes.events_of(&job).map(|route| route.source), Some(source), "{kind}");
+        }
         assert_eq!(routes.routes.len(), 6, "the built-in ones are there too");
     }
 
@@ -466,6 +483,8 @@ mod tests {
         assert!(refused(&route("path = \"/x\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"x/{job}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x{job}\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"/x/{job}y\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"/x/{task}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x/{job}\"\nkind = \"a.b\"")).starts_with("route.kind:"));
         assert!(
             refused(&route("path = \"/x/{job}\"\nsubject = \"a.*\"")).starts_with("route.subject:")

@@ -60,12 +60,12 @@ impl Watchers {
     }
 
     /// Where the job stands for those who follow in this form: for all of them in the same place.
-    fn progress(&self, form: Form) -> Progress {
+    /// `None` if nobody does.
+    fn progress(&self, form: Form) -> Option<Progress> {
         self.list
             .iter()
             .find(|watch| watch.form == form && watch.machine.borrow().is_following())
             .map(|watch| watch.progress.get())
-            .unwrap_or_default()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -83,16 +83,20 @@ pub struct Due {
 }
 
 /// Where the job stands before its next event: after the last one of this round, or where its
-/// followers are.
-fn before(due: &[Due], of_job: &Rc<Watchers>, form: Form) -> Progress {
+/// followers are. `None` if that is not known here, since nobody follows: what would be made of
+/// the event then is wrong, and the window would keep it for those who read it later.
+fn before(due: &[Due], of_job: &Rc<Watchers>, form: Form) -> Option<Progress> {
     if !form.needs_progress() {
-        return Progress::default();
+        return Some(Progress::default());
     }
-    let last = due.iter().rev().find(|event| Rc::ptr_eq(&event.watchers, of_job));
-    match last.and_then(|event| event.encoded.get(form.number())) {
-        Some(Encoded::Frame(frame)) => frame.after,
-        _ => of_job.progress(form),
-    }
+    let of_this_job = due.iter().rev().filter(|event| Rc::ptr_eq(&event.watchers, of_job));
+    let mut encoded = of_this_job.filter_map(|event| event.encoded.get(form.number()));
+    // What is no event changes nothing: the one before it counts.
+    let last = encoded.find_map(|encoded| match encoded {
+        Encoded::Frame(frame) => Some(frame.after),
+        Encoded::NotWanted | Encoded::Malformed => None,
+    });
+    last.or_else(|| of_job.progress(form))
 }
 
 impl Worker {
@@ -154,9 +158,12 @@ impl Worker {
                     id: entry.event.id,
                     stored_at: entry.event.stored_at,
                     event_type: entry.event.event_type.into(),
-                    encoded: std::array::from_fn(|number| match of_job.wanted(number) {
-                        Some(form) => self.encode(entry, form, before(&due, of_job, form)),
-                        None => Encoded::NotWanted,
+                    encoded: std::array::from_fn(|number| {
+                        let form = of_job.wanted(number);
+                        let known = form.and_then(|form| Some((form, before(&due, of_job, form)?)));
+                        known.map_or(Encoded::NotWanted, |(form, before)| {
+                            self.encode(entry, form, before)
+                        })
                     }),
                     watchers: Rc::clone(of_job),
                 });

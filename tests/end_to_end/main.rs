@@ -12,14 +12,20 @@
 
 mod harness;
 
+mod agent;
+mod beam_search;
 mod bounds;
+mod conversations;
 mod crowds;
 mod cursors;
 mod drain;
 mod errors;
+mod event_stream;
 mod faults;
 mod http;
 mod provisioning;
 mod replaying;
 mod rewinds;
+mod routes;
 mod subscribing;
+mod training;

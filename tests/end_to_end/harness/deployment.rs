@@ -1,14 +1,18 @@
 //! What most tests start with: a server, a stream, and a gateway in front of it.
 
+use std::io::Write;
 use std::ops::Range;
 
 use async_nats::jetstream::stream;
+use serde_json::Value;
 
 use super::client::Client;
+use super::event_reader::EventReader;
 use super::eventually;
 use super::gateway::{Gateway, GatewayCommand};
 use super::nats::NatsServer;
 use super::publisher::{Publisher, ids, job_stream};
+use super::raw_client::RawClient;
 
 /// A nats-server with the stream in it, and no gateway yet.
 pub struct Backend {
@@ -47,6 +51,15 @@ impl Backend {
         self.gateway_command(arguments).start().await
     }
 
+    /// The whole, with a configuration file of this text.
+    pub async fn deploy_configured(self, configuration: &str) -> Deployment {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(configuration.as_bytes()).expect("a written file");
+        let path = file.path().to_str().expect("a path in UTF-8").to_owned();
+        // The gateway reads it once, before it listens.
+        self.deploy(&["--config", &path]).await
+    }
+
     /// The whole: this server and a ready gateway.
     pub async fn deploy(self, arguments: &[&str]) -> Deployment {
         let gateway = self.gateway(arguments).await;
@@ -73,6 +86,52 @@ impl Deployment {
     /// The same, with arguments for the gateway.
     pub async fn with_arguments(arguments: &[&str]) -> Self {
         Backend::start().await.deploy(arguments).await
+    }
+
+    /// Everything, with a configuration file of this text.
+    pub async fn configured(configuration: &str) -> Self {
+        Backend::start().await.deploy_configured(configuration).await
+    }
+
+    /// A connected client of any path.
+    pub async fn raw_client(&self, path: &str) -> RawClient {
+        RawClient::connect(self.gateway.address, path).await
+    }
+
+    /// A reader of a job's events, from the first or as `query` says; `job` is `kind/id`.
+    pub async fn events(&self, job: &str, query: &str) -> EventReader {
+        let path = format!("/api/v1/jobs/{job}/events{query}");
+        EventReader::open(self.gateway.address, &path, &[]).await
+    }
+
+    /// A sample of the gateway's metrics.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.gateway.admin_get("/metrics").await.body;
+        let mut samples = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        let value = samples.find_map(|rest| rest.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    }
+
+    /// Publishes events of one job, `kind/id`, and waits until the gateway lists the last one.
+    pub async fn tell(&self, job: &str, events: &[(&str, Value)]) -> Vec<u64> {
+        let mut ids = Vec::new();
+        for (event_type, payload) in events {
+            ids.push(self.publisher.publish_of(job, event_type, payload).await);
+        }
+        self.lists(job, *ids.last().expect("an event")).await;
+        ids
+    }
+
+    /// Waits until the gateway lists this event, or a newer one, as the last of a job, `kind/id`.
+    pub async fn lists(&self, job: &str, id: u64) {
+        let (kind, name) = job.split_once('/').expect("kind/id");
+        eventually(&format!("the gateway lists event {id} of {job}"), async || {
+            let listed = self.gateway.public_get("/api/v1/jobs").await.json();
+            let jobs = listed["jobs"].as_array().expect("a list of jobs");
+            let job = jobs.iter().find(|job| job["kind"] == kind && job["jobId"] == name)?;
+            (job["lastEventId"].as_u64()? >= id).then_some(())
+        })
+        .await;
     }
 
     /// A connected client.

@@ -3,10 +3,12 @@
 pub mod client;
 pub mod cut_proxy;
 pub mod deployment;
+pub mod event_reader;
 pub mod gateway;
 pub mod nats;
 pub mod plain_http;
 pub mod publisher;
+pub mod raw_client;
 pub mod transcript;
 pub mod watcher;
 

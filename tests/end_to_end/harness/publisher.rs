@@ -86,6 +86,12 @@ impl Publisher {
         self.publish_bytes(&subject(job, event_type), payload.to_string()).await
     }
 
+    /// Publishes one event of a job of any kind, named `kind/id`.
+    pub async fn publish_of(&self, job: &str, event_type: &str, payload: &Value) -> u64 {
+        let subject = format!("jobs.{}.{event_type}", job.replace('/', "."));
+        self.publish_bytes(&subject, payload.to_string()).await
+    }
+
     /// Publishes any bytes on any subject.
     pub async fn publish_bytes(&self, subject: &str, payload: impl Into<Bytes>) -> u64 {
         let publishing = async {
