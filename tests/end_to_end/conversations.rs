@@ -60,13 +60,12 @@ async fn a_failure_that_is_tried_again_ends_nobodys_connection() {
         let mut reader = deployment.events(&job.name(), "").await;
         deployment.tell(&job.name(), &[("job_started", json!({}))]).await;
         watching.push(dialect.connect(&deployment, &job).await);
-        // An end without a word of another try, which the job outlives all the same.
-        let outlived = [
+        let again = [
             ("job_failed", json!({ "data": { "error": "twice", "willRetry": true } })),
             ("job_started", json!({})),
             ("iteration_completed", json!({ "iteration": 7 })),
         ];
-        let ids = deployment.tell(&job.name(), &outlived).await;
+        let ids = deployment.tell(&job.name(), &again).await;
         watching.push(dialect.connect(&deployment, &job).await);
 
         let last = json!({ "data": { "message": "at last", "model_id": "at last" } });
