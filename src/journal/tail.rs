@@ -4,10 +4,12 @@
 //! the one it knew: the same creation time, and the same message at the head; anything else,
 //! confirmed twice, is a new incarnation. What it reads goes to a [`Follower`].
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
 use super::requests::{Fingerprint, RequestError, StreamApi, StreamReport};
@@ -333,8 +335,12 @@ impl<F: Follower> Tail<F> {
         let mut wanted = 0;
         let mut progress = (self.head_id(), Instant::now());
         let api = self.api.clone();
-        // Polled beside the consumer, so that a slow answer of the API delays no event.
-        let mut check = Box::pin(next_report(&api));
+        let mut checks = tokio::time::interval(CHECK_EVERY);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        checks.reset();
+        // Polled beside the consumer, so that a slow answer of the API delays no event. The head
+        // at the time of asking goes with it: what was read since is no contradiction.
+        let mut asked = None;
         self.settle_readiness();
         loop {
             if wanted <= PULL / 2 {
@@ -347,9 +353,12 @@ impl<F: Follower> Tail<F> {
                     self.take(signal?, &mut consumer, &mut wanted)?;
                     self.settle_readiness();
                 }
-                report = &mut check => {
-                    check.set(next_report(&api));
-                    self.check(report, &mut progress)?;
+                _ = checks.tick(), if asked.is_none() => {
+                    asked = Some((self.head_id(), Box::pin(api.report())));
+                }
+                (head, report) = answer(&mut asked) => {
+                    asked = None;
+                    self.check(head, report, &mut progress)?;
                 }
             }
         }
@@ -417,6 +426,7 @@ impl<F: Follower> Tail<F> {
     /// Compares the tail with the leader.
     fn check(
         &mut self,
+        head_when_asked: u64,
         report: Result<StreamReport, RequestError>,
         progress: &mut (u64, Instant),
     ) -> Result<(), Restart> {
@@ -430,10 +440,10 @@ impl<F: Follower> Tail<F> {
             return Err(Restart::Doubtful);
         }
         self.observe(&report);
-        let head = self.head_id();
-        if report.last < head {
+        if report.last < head_when_asked {
             return Err(Restart::Doubtful);
         }
+        let head = self.head_id();
         if head > progress.0 || report.last <= head {
             *progress = (head, Instant::now());
         }
@@ -456,8 +466,15 @@ impl<F: Follower> Tail<F> {
     }
 }
 
-/// What the leader says a second from now.
-async fn next_report(api: &StreamApi) -> Result<StreamReport, RequestError> {
-    tokio::time::sleep(CHECK_EVERY).await;
-    api.report().await
+/// The answer to what was asked; never, where nothing was.
+async fn answer<F>(
+    asked: &mut Option<(u64, Pin<Box<F>>)>,
+) -> (u64, Result<StreamReport, RequestError>)
+where
+    F: Future<Output = Result<StreamReport, RequestError>>,
+{
+    match asked {
+        Some((head, report)) => (*head, report.await),
+        None => std::future::pending().await,
+    }
 }

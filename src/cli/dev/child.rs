@@ -56,6 +56,20 @@ impl Child {
     }
 }
 
+impl Drop for Child {
+    /// One that is given up while everything starts is gone, too, when we are.
+    fn drop(&mut self) {
+        // It has ended already in most cases.
+        let _ = self.process.start_kill();
+        for _ in 0..200 {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 /// The settings as the environment variables they are read from; `None`: not to be set.
 ///
 /// Not as arguments, since everybody on the machine can read those.
