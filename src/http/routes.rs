@@ -31,8 +31,11 @@ fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
     {
         return Some(Resource::File(file));
     }
-    if let Some(rest) = path.strip_prefix("/api/v1/jobs") {
-        return job_resource(rest);
+    if let Some(rest) = path.strip_prefix("/api/v1/jobs")
+        && (rest.is_empty() || rest.starts_with('/'))
+        && let Some(resource) = job_resource(rest)
+    {
+        return Some(resource);
     }
     let (route, job) =
         public.routes.routes.iter().find_map(|route| Some((route, route.path.matches(path)?)))?;

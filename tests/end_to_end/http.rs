@@ -88,7 +88,11 @@ async fn what_is_for_operators_is_not_at_the_public_address() {
 async fn an_unknown_path_is_a_json_error() {
     let deployment = Deployment::start().await;
     let Deployment { gateway, .. } = &deployment;
-    for answer in [gateway.public_get("/no/such").await, gateway.admin_get("/no/such").await] {
+    for answer in [
+        gateway.public_get("/no/such").await,
+        gateway.public_get("/api/v1/jobs-of-mine").await,
+        gateway.admin_get("/no/such").await,
+    ] {
         assert_eq!(answer.status, 404);
         assert!(answer.header("content-type").starts_with("application/json"), "{answer:?}");
         assert!(answer.json()["error"].is_string(), "{answer:?}");
