@@ -282,6 +282,11 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
+    /// Whether a job that stands so has ended.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Stopped)
+    }
+
     /// The status after a life-cycle event with this payload.
     pub fn after(event: LifeCycle, payload: &[u8]) -> Self {
         match event {

@@ -60,12 +60,8 @@ impl Form {
 
 /// Whether an event is final for its job, unless the job went on.
 pub fn is_final(event: EventView<'_>) -> bool {
-    LifeCycle::of(event.event_type).is_some_and(|kind| {
-        matches!(
-            JobStatus::after(kind, event.payload),
-            JobStatus::Succeeded | JobStatus::Failed | JobStatus::Stopped
-        )
-    })
+    LifeCycle::of(event.event_type)
+        .is_some_and(|kind| JobStatus::after(kind, event.payload).is_final())
 }
 
 /// Whether an event, if it is an ending, is the newest life-cycle event of its job.

@@ -155,11 +155,6 @@ impl Worker {
         futures_util::future::join_all(feeds).await;
     }
 
-    /// Connections of this worker.
-    pub fn connections(&self) -> usize {
-        self.sessions.borrow().len()
-    }
-
     /// The time, at most one tick old.
     pub(super) fn now(&self) -> Instant {
         self.now.get()

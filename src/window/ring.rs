@@ -328,9 +328,7 @@ impl Ring {
         let slot = self.jobs.find(job)?;
         let event = self.entry(slot.life_cycle?, slot)?.event;
         let status = JobStatus::after(LifeCycle::of(event.event_type)?, event.payload);
-        let is_final =
-            matches!(status, JobStatus::Succeeded | JobStatus::Failed | JobStatus::Stopped);
-        Some((event.id, is_final))
+        Some((event.id, status.is_final()))
     }
 
     /// The jobs in the window, those that began last first, at most `limit`.

@@ -1,7 +1,7 @@
 //! What a person who watches a job, and a person who runs the gateway, can rely on.
 //!
 //! Every test here starts a nats-server and the gateway's own binary and talks to them over real
-//! sockets. The nats-server is taken from `NATS_SERVER_BIN`, or else from `PATH`.
+//! sockets. The nats-server is found or fetched as `jobwire dev` does it.
 
 #![allow(
     clippy::unwrap_used,
