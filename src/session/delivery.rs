@@ -99,7 +99,7 @@ impl Worker {
         encoded.map_or(Encoded::Malformed, Encoded::Frame)
     }
 
-    fn encode_view(
+    pub(super) fn encode_view(
         &self,
         job: &JobKey,
         event: EventView<'_>,
