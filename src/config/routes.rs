@@ -190,6 +190,9 @@ impl PathPattern {
         if !text.starts_with('/') || text.contains(['?', '#', ' ']) {
             return Err(refuse("is not a path such as /ws/jobs"));
         }
+        if text.strip_prefix(JOBS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Err(refuse("is hidden by the resources that every gateway has there"));
+        }
         let places = text.matches('{').count();
         if dialect.names_job_in_path() != (places == 1) || places > 1 {
             return Err(refuse(
@@ -227,6 +230,9 @@ impl PathPattern {
         }
     }
 }
+
+/// Below this are the resources of every job, whatever the routes.
+pub const JOBS: &str = "/api/v1/jobs";
 
 fn events(source: usize, job_grace: Duration) -> Arc<Route> {
     let path = "/api/v1/jobs/{kind}/{job}/events";
@@ -501,6 +507,11 @@ mod tests {
         assert!(refused(&route("path = \"x/{job}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x{job}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x/{job}y\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"/api/v1/jobs/{job}\"")).starts_with("route.path:"));
+        assert!(
+            refused(&route("polling_path = \"/y/{job}\"\npath = \"/x/{job}\""))
+                .starts_with("route.polling_path:")
+        );
         assert!(refused(&route("path = \"/x/{task}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x/{job}\"\nkind = \"a.b\"")).starts_with("route.kind:"));
         assert!(

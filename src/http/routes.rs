@@ -11,7 +11,7 @@ use super::body::AnswerBody;
 use super::query::Query;
 use super::server::Public;
 use super::{events, job, jobs, page, polling, upgrade};
-use crate::config::routes::Route;
+use crate::config::routes::{JOBS, Route};
 use crate::event::JobKey;
 use crate::session::{Profile, Worker};
 
@@ -37,7 +37,7 @@ fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
     {
         return Some(Resource::File(file));
     }
-    if let Some(rest) = path.strip_prefix("/api/v1/jobs")
+    if let Some(rest) = path.strip_prefix(JOBS)
         && (rest.is_empty() || rest.starts_with('/'))
         && let Some(resource) = job_resource(rest)
     {
