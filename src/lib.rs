@@ -22,4 +22,5 @@ pub mod session;
 pub mod subject;
 pub mod subscription;
 pub mod telemetry;
+pub mod tls;
 pub mod window;

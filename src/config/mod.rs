@@ -1,12 +1,13 @@
 //! Every setting of the gateway, in one place.
 //!
-//! A setting is declared once, in [`Settings`] or [`NatsSettings`], and can be given in three
+//! A setting is declared once, in [`Settings`] or the settings it holds, and can be given in three
 //! ways. What is nearer to the person who types wins: command line, then environment, then
 //! configuration file, then the default. [`Settings::resolve`] merges the three and checks the
 //! values, so that a mistake is told before any socket is bound.
 
 mod nats;
 pub mod routes;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{AuthConfig, AuthSettings};
 pub use nats::{NatsConfig, NatsIdentity, NatsSettings};
 use routes::{RouteSettings, Routes};
+pub use tls::{TlsConfig, TlsSettings};
 
 /// A subscribe is answered within 10 s, whatever becomes of the job.
 const LONGEST_JOB_GRACE: Duration = Duration::from_secs(8);
@@ -68,6 +70,10 @@ pub struct Settings {
     #[arg(long, env = "JOBWIRE_ADMIN_LISTEN", value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_listen: Option<SocketAddr>,
+
+    /// TLS on the public addresses.
+    #[command(flatten)]
+    pub tls: TlsSettings,
 
     /// How NATS is reached.
     #[command(flatten)]
@@ -169,6 +175,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
+    /// TLS on the public addresses; `None`: none.
+    pub tls: Option<TlsConfig>,
     /// How NATS is reached.
     pub nats: NatsConfig,
     /// Threads that serve connections.
@@ -264,6 +272,7 @@ impl Settings {
             admin_listen: self
                 .admin_listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
+            tls: self.tls.resolve()?,
             nats,
             workers: within("workers", self.workers.unwrap_or(cores), 1, 1024)?,
             limits: Limits {

@@ -29,4 +29,5 @@ mod replaying;
 mod rewinds;
 mod routes;
 mod subscribing;
+mod tls;
 mod training;
