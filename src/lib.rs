@@ -16,6 +16,7 @@ pub mod fields;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+pub mod origin;
 pub mod progress;
 pub mod recent;
 pub mod session;

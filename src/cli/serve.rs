@@ -12,7 +12,7 @@ use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig, TlsConfig};
 use crate::drain::Drain;
-use crate::http::{self, Admin, Places, Public, PublicSource, Readiness, Serving};
+use crate::http::{self, Admin, Origins, Places, Public, PublicSource, Readiness, Serving};
 use crate::journal::catalog::Catalog;
 use crate::journal::catch_up::CatchUp;
 use crate::journal::connection::{Client, connect_in_background};
@@ -56,6 +56,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         sources: connections.readable(&config, &windows),
         routes: Arc::new(config.routes.clone()),
         drain: drain.clone(),
+        origins: Origins::new(config.allowed_origins.clone()),
         places: Places::new(config.limits.max_connections),
         verifier: verifier.clone(),
         tls: config.tls.clone().map(|tls| accept_tls(tls, &metrics)),

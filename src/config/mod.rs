@@ -18,6 +18,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{AuthConfig, AuthSettings};
+use crate::origin::AllowedOrigins;
 pub use nats::{NatsConfig, NatsIdentity, NatsSettings};
 use routes::{RouteSettings, Routes};
 pub use tls::{TlsConfig, TlsSettings};
@@ -70,6 +71,10 @@ pub struct Settings {
     #[arg(long, env = "JOBWIRE_ADMIN_LISTEN", value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_listen: Option<SocketAddr>,
+    /// Origins whose pages may use the gateway, beside its own; several with commas: https://app.example.com, https://*.example.com, null, or * for any
+    #[arg(long, env = "JOBWIRE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_origins: Option<Vec<String>>,
 
     /// TLS on the public addresses.
     #[command(flatten)]
@@ -175,6 +180,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
+    /// Whose pages may use the gateway, beside its own.
+    pub allowed_origins: AllowedOrigins,
     /// TLS on the public addresses; `None`: none.
     pub tls: Option<TlsConfig>,
     /// How NATS is reached.
@@ -272,6 +279,7 @@ impl Settings {
             admin_listen: self
                 .admin_listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
+            allowed_origins: origins(self.allowed_origins.as_deref().unwrap_or_default())?,
             tls: self.tls.resolve()?,
             nats,
             workers: within("workers", self.workers.unwrap_or(cores), 1, 1024)?,
@@ -319,6 +327,16 @@ impl Settings {
             log: self.log.unwrap_or_else(|| "info".into()),
         })
     }
+}
+
+fn origins(entries: &[String]) -> Result<AllowedOrigins, ConfigError> {
+    let mut origins = AllowedOrigins::default();
+    for entry in entries {
+        origins
+            .allow(entry)
+            .map_err(|error| invalid("allowed_origins", format!("{entry:?} {error}")))?;
+    }
+    Ok(origins)
 }
 
 fn lay_over(below: &mut toml::Table, above: toml::Table) {

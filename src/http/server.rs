@@ -17,6 +17,7 @@ use tokio::task::LocalSet;
 
 use super::admin::Admin;
 use super::answer::Answer;
+use super::origin::Origins;
 use super::places::Places;
 use super::routes;
 use crate::auth::Verifier;
@@ -95,6 +96,8 @@ pub struct Public {
     pub routes: Arc<Routes>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
+    /// Whose pages may use it.
+    pub origins: Origins,
     /// How many connections there may be.
     pub places: Places,
     /// Who checks tokens; `None`: nobody asks for one.

@@ -23,6 +23,7 @@ mod errors;
 mod event_stream;
 mod faults;
 mod http;
+mod origins;
 mod polling;
 mod provisioning;
 mod replaying;
