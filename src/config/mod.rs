@@ -71,7 +71,8 @@ pub struct Settings {
     #[arg(long, env = "JOBWIRE_ADMIN_LISTEN", value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_listen: Option<SocketAddr>,
-    /// Origins whose pages may use the gateway, beside its own; several with commas: https://app.example.com, https://*.example.com, null, or * for any
+    /// Origin whose web pages may use the gateway, beside its own; several with commas:
+    /// https://app.example.com, https://*.example.com, null, or * for any [default: none]
     #[arg(long, env = "JOBWIRE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_origins: Option<Vec<String>>,

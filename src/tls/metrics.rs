@@ -4,7 +4,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 
 use super::pair::PairError;
 
-/// What became of changed files, beside [`PairError::label`].
+/// They are used; other outcomes are [`PairError::LABELS`].
 const TAKEN: &str = "taken";
 
 /// The family of reloads.
@@ -27,6 +27,10 @@ impl TlsMetrics {
             &["outcome"],
         )?;
         registry.register(Box::new(reloads.clone()))?;
+        // They happen seldom: an increase from nothing at all would not be seen.
+        for outcome in PairError::LABELS.into_iter().chain([TAKEN]) {
+            reloads.with_label_values(&[outcome]);
+        }
         Ok(Self { reloads })
     }
 

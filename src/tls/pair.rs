@@ -16,6 +16,10 @@ use x509_cert::der::Decode;
 /// The one protocol that is spoken inside (RFC 7301).
 const PROTOCOL: &[u8] = b"http/1.1";
 
+const UNREADABLE: &str = "unreadable";
+const MALFORMED: &str = "malformed";
+const MISMATCHED: &str = "mismatched";
+
 /// Where a certificate and its key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PemFiles {
@@ -79,12 +83,15 @@ enum Problem {
 }
 
 impl PairError {
+    /// Every label.
+    pub(super) const LABELS: [&str; 3] = [UNREADABLE, MALFORMED, MISMATCHED];
+
     /// The kind of problem as a metric's label.
     pub(super) fn label(&self) -> &'static str {
         match self.problem {
-            Problem::Unreadable(_) => "unreadable",
-            Problem::Mismatched => "mismatched",
-            _ => "malformed",
+            Problem::Unreadable(_) => UNREADABLE,
+            Problem::Mismatched => MISMATCHED,
+            _ => MALFORMED,
         }
     }
 }

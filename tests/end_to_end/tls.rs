@@ -104,8 +104,7 @@ async fn a_slow_reader_over_tls_gets_every_event_to_its_last_byte() {
 async fn a_client_over_tls_that_takes_nothing_is_reset() {
     let (certificates, deployment) =
         deploy(&["--send-buffer", "4KiB", "--stuck-timeout", "1s"]).await;
-    let last =
-        *ids(&deployment.publisher.publish_padded("job", 0..50, 20_000).await).last().unwrap();
+    deployment.publisher.publish_padded("job", 0..50, 20_000).await;
     let stream = with_a_small_buffer(deployment.gateway.address).await;
     let stream = certificates.secure(stream).await.expect("a TLS handshake");
     let mut client = Client::over(stream, deployment.gateway.address).await;
@@ -116,15 +115,14 @@ async fn a_client_over_tls_that_takes_nothing_is_reset() {
         metrics.contains(&format!("{stuck} 1\n")).then_some(())
     })
     .await;
-    let broken = within("the reset arrives", async {
+    let reset = async {
         loop {
-            match client.read().await {
-                Ok(message) => assert_ne!(message["lastEventId"], json!(last + 1)),
-                Err(ended) => return ended.to_string(),
+            if let Err(ended) = client.read().await {
+                return ended.to_string();
             }
         }
-    });
-    let broken = broken.await;
+    };
+    let broken = within("the reset arrives", reset).await;
     assert!(broken.to_lowercase().contains("reset"), "{broken}");
 }
 

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
@@ -79,22 +78,10 @@ impl Certificates {
         std::fs::rename(root.join("..next"), root.join("..data")).expect("a moved link");
     }
 
-    /// Where the certificate is.
-    pub fn certificate(&self) -> PathBuf {
-        self.directory.path().join("tls.crt")
-    }
-
-    /// Where the key is.
-    pub fn key(&self) -> PathBuf {
-        self.directory.path().join("tls.key")
-    }
-
     /// What a gateway is told.
     pub fn arguments(&self) -> [String; 2] {
-        [
-            format!("--tls-certificate={}", self.certificate().display()),
-            format!("--tls-key={}", self.key().display()),
-        ]
+        let root = self.directory.path().display();
+        [format!("--tls-certificate={root}/tls.crt"), format!("--tls-key={root}/tls.key")]
     }
 
     /// A connection that trusts the authority.
