@@ -8,6 +8,7 @@ use prometheus::{IntGaugeVec, TextEncoder};
 
 use crate::auth::AuthMetrics;
 use crate::families::{counter, gauge};
+use crate::http::PublishMetrics;
 use crate::journal::catch_up::CatchUpObserver;
 use crate::journal::tail::TailObserver;
 use crate::session::SessionMetrics;
@@ -25,6 +26,8 @@ pub struct Metrics {
     pub auth: AuthMetrics,
     /// Certificates.
     pub tls: TlsMetrics,
+    /// Publishing over HTTP.
+    pub publishing: PublishMetrics,
     window: WindowMetrics,
 }
 
@@ -48,6 +51,7 @@ impl Metrics {
             journal: JournalMetrics::register(&registry)?,
             auth: AuthMetrics::register(&registry)?,
             tls: TlsMetrics::register(&registry)?,
+            publishing: PublishMetrics::register(&registry)?,
             window: WindowMetrics::register(&registry)?,
             registry,
         })

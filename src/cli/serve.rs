@@ -12,10 +12,12 @@ use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig, TlsConfig};
 use crate::drain::Drain;
-use crate::http::{self, Admin, Origins, Places, Public, PublicSource, Readiness, Serving};
+use crate::http::{self, Admin, Intake, Origins, Places, Public, PublicSource, Publishing};
+use crate::http::{Readiness, Serving};
 use crate::journal::catalog::Catalog;
 use crate::journal::catch_up::CatchUp;
-use crate::journal::connection::{Client, connect_in_background};
+use crate::journal::connection::{Client, connect_in_background, jetstream};
+use crate::journal::publish::Publisher;
 use crate::journal::requests::StreamApi;
 use crate::journal::tail::{Tail, TailStatus};
 use crate::metrics::Metrics;
@@ -23,6 +25,8 @@ use crate::session::{Source, WorkerSettings};
 use crate::tls::{Reload, TlsAccept};
 use crate::window::Window;
 
+/// How long an event that came over HTTP is tried, while its producer waits.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(8);
 /// How long connections that were closed last have to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -52,7 +56,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .unzip();
     let windows: Vec<Window> = sources.iter().map(|source| source.window.clone()).collect();
 
+    let publishing = match config.publish {
+        true => Some(publishing(&config, &metrics).await?),
+        false => None,
+    };
     let public = Public {
+        publishing,
         sources: connections.readable(&config, &windows),
         routes: Arc::new(config.routes.clone()),
         drain: drain.clone(),
@@ -95,6 +104,23 @@ fn accept_tls(TlsConfig { files, pair }: TlsConfig, metrics: &Metrics) -> TlsAcc
     let (accept, reload) = Reload::new(files, pair, metrics.tls.clone());
     tokio::spawn(reload.run());
     accept
+}
+
+/// Who publishes what comes over HTTP, on a connection of its own: what waits to be written never
+/// stands before what is read.
+async fn publishing(config: &Config, metrics: &Metrics) -> anyhow::Result<Publishing> {
+    let client = connect_in_background(&config.nats, "jobwire publish").await?;
+    let context = jetstream(client, &config.nats);
+    let publisher = |source: &SourceConfig| {
+        Publisher::new(context.clone(), source.stream.as_str())
+            .with_subjects(Arc::clone(&source.subjects))
+            .with_patience(PUBLISH_PATIENCE)
+    };
+    Ok(Publishing {
+        publishers: config.routes.sources.iter().map(publisher).collect(),
+        intake: Intake::default(),
+        metrics: metrics.publishing.clone(),
+    })
 }
 
 /// Two connections to NATS: a large history never stands before a live event.

@@ -85,6 +85,12 @@ pub struct Settings {
     #[command(flatten)]
     pub nats: NatsSettings,
 
+    /// Whether events can be published over HTTP [default: true with tokens, else false]
+    #[arg(long, env = "JOBWIRE_PUBLISH", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish: Option<bool>,
+
     /// Who may watch.
     #[command(flatten)]
     pub auth: AuthSettings,
@@ -191,6 +197,8 @@ pub struct Config {
     pub workers: usize,
     /// Who may watch.
     pub auth: AuthConfig,
+    /// Whether events can be published over HTTP.
+    pub publish: bool,
     /// Routes and their streams.
     pub routes: Routes,
     /// What the gateway may use and keep.
@@ -273,9 +281,12 @@ impl Settings {
         }
         let with_built_in = self.default_routes.unwrap_or(true);
         let routes = Routes::resolve(self.routes, with_built_in, &nats.stream, job_grace)?;
+        let auth = self.auth.resolve()?;
         Ok(Config {
             listen,
-            auth: self.auth.resolve()?,
+            // Where nobody asks for a token, anybody could write.
+            publish: self.publish.unwrap_or(matches!(auth, AuthConfig::Jwt(_))),
+            auth,
             routes,
             admin_listen: self
                 .admin_listen

@@ -37,6 +37,22 @@ pub enum HttpError {
     Forbidden,
     /// The page's origin is not allowed.
     OriginForbidden,
+    /// Nothing can be published here.
+    PublishingOff,
+    /// No stream of this gateway holds such jobs.
+    NoStream,
+    /// The body is of a type or an encoding that is not read.
+    UnsupportedBody,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The body did not come in time.
+    BodyTooSlow,
+    /// The body broke off.
+    BodyBroken,
+    /// There is no room for one more body.
+    TooManyBodies,
+    /// The key cannot be one.
+    InvalidIdempotencyKey,
     /// NATS does not answer, or there is no place.
     Unavailable,
     /// The process is stopping.
@@ -48,18 +64,25 @@ pub enum HttpError {
 impl HttpError {
     fn status(self) -> StatusCode {
         match self {
-            Self::NotFound | Self::JobNotFound => StatusCode::NOT_FOUND,
-            Self::Forbidden | Self::OriginForbidden => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::JobNotFound | Self::NoStream => StatusCode::NOT_FOUND,
+            Self::Forbidden | Self::OriginForbidden | Self::PublishingOff => StatusCode::FORBIDDEN,
+            Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::BadUpgrade
+            | Self::BodyBroken
+            | Self::InvalidIdempotencyKey
             | Self::InvalidJob
             | Self::InvalidCursor
             | Self::InvalidLimit
             | Self::InvalidWait
             | Self::InvalidListCursor
             | Self::InvalidListLimit => StatusCode::BAD_REQUEST,
-            Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::Unavailable | Self::TooManyBodies => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -77,6 +100,14 @@ impl HttpError {
             Self::JobNotFound => "JOB_NOT_FOUND",
             Self::Forbidden => "FORBIDDEN",
             Self::OriginForbidden => "ORIGIN_FORBIDDEN",
+            Self::PublishingOff => "PUBLISHING_OFF",
+            Self::NoStream => "NO_STREAM",
+            Self::UnsupportedBody => "UNSUPPORTED_BODY",
+            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::BodyTooSlow => "BODY_TOO_SLOW",
+            Self::BodyBroken => "BODY_BROKEN",
+            Self::TooManyBodies => "LIMIT",
+            Self::InvalidIdempotencyKey => "INVALID_IDEMPOTENCY_KEY",
             Self::Unavailable => "UNAVAILABLE",
             Self::Draining => "DRAINING",
             Self::Internal => "INTERNAL",
@@ -86,7 +117,9 @@ impl HttpError {
     fn sentence(self) -> &'static str {
         match self {
             Self::NotFound => "There is nothing at this path",
-            Self::MethodNotAllowed => "This path is read with GET",
+            Self::MethodNotAllowed => {
+                "This path does not know this method; Allow names those it does"
+            }
             Self::UpgradeRequired => "This path is a WebSocket: ask for an upgrade",
             Self::BadUpgrade => "The upgrade needs Sec-WebSocket-Key and Sec-WebSocket-Version: 13",
             Self::InvalidJob => {
@@ -99,6 +132,21 @@ impl HttpError {
             Self::InvalidListLimit => "limit must be a whole number from 1 to 500",
             Self::JobNotFound => "Job not found",
             Self::Forbidden => "The token does not allow this",
+            Self::PublishingOff => {
+                "Publishing is off: the operator turns it on with publish = true"
+            }
+            Self::NoStream => "No stream of this gateway holds jobs of this kind",
+            Self::UnsupportedBody => {
+                "Send one event as application/json or one a line as application/x-ndjson, not \
+                 compressed"
+            }
+            Self::BodyTooLarge => "The body has more than the 4 MiB that are allowed",
+            Self::BodyTooSlow => "The body did not come within 30 s",
+            Self::BodyBroken => "The body broke off",
+            Self::TooManyBodies => "Too much is being published at the moment, try again",
+            Self::InvalidIdempotencyKey => {
+                "Idempotency-Key has to be 1 to 200 visible ASCII characters"
+            }
             Self::OriginForbidden => "Pages of this origin may not use this gateway",
             Self::Unavailable => "The event store does not answer, try again",
             Self::Draining => "This gateway is stopping: connect again",
@@ -113,8 +161,7 @@ impl From<HttpError> for Answer {
         let mut answer = json(error.status(), &body);
         match error {
             HttpError::UpgradeRequired => set(&mut answer, header::UPGRADE, "websocket"),
-            HttpError::MethodNotAllowed => set(&mut answer, header::ALLOW, "GET, HEAD"),
-            HttpError::Draining | HttpError::Unavailable => {
+            HttpError::Draining | HttpError::Unavailable | HttpError::TooManyBodies => {
                 set(&mut answer, header::RETRY_AFTER, "1")
             }
             _ => {}

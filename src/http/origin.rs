@@ -113,8 +113,9 @@ impl Visitor {
             return;
         }
         let headers = answer.headers_mut();
-        // Without it a cache could give one page what was meant for another.
-        headers.append(header::VARY, HeaderValue::from_static("origin"));
+        // Without it a cache could give one page what was meant for another, or a stream for a page
+        // of JSON.
+        headers.append(header::VARY, HeaderValue::from_static("origin, accept"));
         if let Self::Page(origin) = self {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             let exposed = HeaderValue::from_static(EXPOSED);

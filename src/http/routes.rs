@@ -10,7 +10,7 @@ use super::answer::{Answer, HttpError, set, text};
 use super::body::AnswerBody;
 use super::query::Query;
 use super::server::Public;
-use super::{events, job, jobs, page, polling, upgrade};
+use super::{events, job, jobs, page, polling, publish, upgrade};
 use crate::config::routes::{JOBS, Route};
 use crate::event::JobKey;
 use crate::session::{Profile, Worker};
@@ -27,6 +27,21 @@ enum Resource {
     /// The polling resource of a training route, and the job that the path names.
     Training(Arc<Route>, Option<JobKey>),
     File(Answer),
+}
+
+impl Resource {
+    /// Whether events can be published to it.
+    fn is_published_to(&self) -> bool {
+        matches!(self, Self::Events(_))
+    }
+
+    /// An answer that tells the resource's methods.
+    fn allow(&self, mut answer: Answer) -> Answer {
+        let methods =
+            if self.is_published_to() { "GET, HEAD, OPTIONS, POST" } else { "GET, HEAD, OPTIONS" };
+        set(&mut answer, header::ALLOW, methods);
+        answer
+    }
 }
 
 fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
@@ -106,13 +121,16 @@ async fn answer_visitor(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let Some(resource) = find(public, &request) else { return whole(HttpError::NotFound) };
-    if *request.method() == Method::OPTIONS {
-        let mut answer = text(StatusCode::NO_CONTENT, "");
-        set(&mut answer, header::ALLOW, "GET, HEAD, OPTIONS");
-        return whole(answer);
-    }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return whole(HttpError::MethodNotAllowed);
+    match *request.method() {
+        Method::GET | Method::HEAD => {}
+        Method::POST if resource.is_published_to() => {
+            let Resource::Events(Some(job)) = resource else { return whole(HttpError::InvalidJob) };
+            return match publish::answer(public, &job, request).await {
+                Ok(answer) | Err(answer) => whole(answer),
+            };
+        }
+        Method::OPTIONS => return whole(resource.allow(text(StatusCode::NO_CONTENT, ""))),
+        _ => return whole(resource.allow(HttpError::MethodNotAllowed.into())),
     }
     match resource {
         Resource::WebSocket(profile, job) => {

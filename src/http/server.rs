@@ -19,6 +19,7 @@ use super::admin::Admin;
 use super::answer::Answer;
 use super::origin::Origins;
 use super::places::Places;
+use super::publish::Publishing;
 use super::routes;
 use crate::auth::Verifier;
 use crate::config::routes::Routes;
@@ -100,6 +101,8 @@ pub struct Public {
     pub origins: Origins,
     /// How many connections there may be.
     pub places: Places,
+    /// What publishing needs; `None`: it is off.
+    pub publishing: Option<Publishing>,
     /// Who checks tokens; `None`: nobody asks for one.
     pub verifier: Option<Verifier>,
     /// Who makes TLS handshakes; `None`: connections are plain.

@@ -26,6 +26,7 @@ mod http;
 mod origins;
 mod polling;
 mod provisioning;
+mod publishing;
 mod replaying;
 mod rewinds;
 mod routes;

@@ -128,7 +128,7 @@ async fn an_answer_to_nobodys_page_tells_caches_that_it_depends_on_the_origin() 
     let deployment = Deployment::start().await;
     for path in ["/api/v1/jobs", "/no/such", "/"] {
         let answer = send(&deployment, "GET", path, &[]).await;
-        assert_eq!(answer.header("vary"), "origin", "{answer:?}");
+        assert_eq!(answer.header("vary"), "origin, accept", "{answer:?}");
         assert_eq!(answer.header("access-control-allow-origin"), "", "{answer:?}");
     }
 }
@@ -166,6 +166,8 @@ async fn options_without_an_origin_are_the_methods_of_the_path() {
         assert_eq!(answer.status, 204, "{answer:?}");
         assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS", "{path}");
     }
+    let answer = send(&deployment, "OPTIONS", "/api/v1/jobs/a/1/events", &[]).await;
+    assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS, POST");
     assert_eq!(send(&deployment, "OPTIONS", "/no/such", &[]).await.status, 404);
 }
 
@@ -245,7 +247,7 @@ async fn send(
 
 fn assert_readable(answer: &Response, origin: &str) {
     assert_eq!(answer.header("access-control-allow-origin"), origin, "{answer:?}");
-    assert_eq!(answer.header("vary"), "origin", "{answer:?}");
+    assert_eq!(answer.header("vary"), "origin, accept", "{answer:?}");
 }
 
 fn assert_forbidden(answer: &Response) {
@@ -254,5 +256,5 @@ fn assert_forbidden(answer: &Response) {
     assert_eq!(body["code"], "ORIGIN_FORBIDDEN", "{answer:?}");
     assert!(body["error"].as_str().is_some_and(|sentence| !sentence.is_empty()), "{answer:?}");
     assert_eq!(answer.header("access-control-allow-origin"), "", "{answer:?}");
-    assert_eq!(answer.header("vary"), "origin", "{answer:?}");
+    assert_eq!(answer.header("vary"), "origin, accept", "{answer:?}");
 }

@@ -147,6 +147,8 @@ async fn start_gateway(arguments: &DevArguments, nats: &NatsSettings) -> anyhow:
         // A page that is being written is served by some other port of this machine, and its
         // origin is another one.
         "--allowed-origins=*".to_owned(),
+        // Without tokens it is off elsewhere: anybody could write.
+        "--publish=true".to_owned(),
         // Whoever tries things out does not want to wait for a gentle end.
         "--drain=1s".to_owned(),
     ];

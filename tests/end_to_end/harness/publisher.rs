@@ -81,6 +81,12 @@ impl Publisher {
         stream.get_raw_message(id).await.expect("the stored event").time
     }
 
+    /// The headers of a stored event.
+    pub async fn headers_of(&self, id: u64) -> async_nats::HeaderMap {
+        let stream = self.context.get_stream(STREAM).await.expect("the stream");
+        stream.get_raw_message(id).await.expect("the stored event").headers
+    }
+
     /// Publishes one event of an optimisation job.
     pub async fn publish(&self, job: &str, event_type: &str, payload: &Value) -> u64 {
         self.publish_bytes(&subject(job, event_type), payload.to_string()).await
