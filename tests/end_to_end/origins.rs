@@ -84,7 +84,7 @@ async fn a_script_of_an_allowed_origin_reads_lists_events_and_errors() {
         let address = deployment.gateway.address;
         let mut reader = EventReader::open(address, EVENTS, &[("Origin", origin)]).await;
         assert!(reader.head.contains(&format!("access-control-allow-origin: {origin}\r\n")));
-        assert!(reader.head.contains("vary: origin\r\n"), "{}", reader.head);
+        assert!(reader.head.contains("vary: origin, accept\r\n"), "{}", reader.head);
         assert_eq!(reader.ids(1).await, [event]);
 
         for (path, status) in [
