@@ -13,6 +13,7 @@
 mod harness;
 
 mod agent;
+mod authentication;
 mod beam_search;
 mod bounds;
 mod conversations;

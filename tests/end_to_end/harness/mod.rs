@@ -5,6 +5,7 @@ pub mod cut_proxy;
 pub mod deployment;
 pub mod event_reader;
 pub mod gateway;
+pub mod issuer;
 pub mod nats;
 pub mod plain_http;
 pub mod publisher;
