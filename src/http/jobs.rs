@@ -8,7 +8,7 @@ use super::access;
 use super::answer::{Answer, json};
 use super::server::Public;
 use crate::dialect::iso8601;
-use crate::event::JobStatus;
+use crate::event::{JobKey, JobStatus};
 use crate::window::JobSummary;
 
 /// Jobs in one answer.
@@ -54,11 +54,11 @@ pub async fn answer(public: &Public, request: &Request<Incoming>) -> Result<Answ
         Some(route) => access::authenticate(public, route, request).await?,
         None => None,
     };
+    let may_watch = |job: &JobKey| access::check_watch(grant.as_ref(), job).is_ok();
     let summaries: Vec<JobSummary> = public
         .windows
         .iter()
-        .flat_map(|window| window.read().summaries(LIMIT))
-        .filter(|summary| access::check_watch(grant.as_ref(), &summary.job).is_ok())
+        .flat_map(|window| window.read().summaries(LIMIT, may_watch))
         .collect();
     let jobs: Vec<Job<'_>> = summaries.iter().map(Job::from).collect();
     Ok(json(StatusCode::OK, &serde_json::json!({ "jobs": jobs })))

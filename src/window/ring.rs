@@ -331,9 +331,10 @@ impl Ring {
         Some((event.id, status.is_final()))
     }
 
-    /// The jobs in the window, those that began last first, at most `limit`.
-    pub fn summaries(&self, limit: usize) -> Vec<JobSummary> {
-        self.jobs.newest_first().take(limit).filter_map(|slot| self.summary(slot)).collect()
+    /// The jobs in the window that are wanted, those that began last first, at most `limit`.
+    pub fn summaries(&self, limit: usize, is_wanted: impl Fn(&JobKey) -> bool) -> Vec<JobSummary> {
+        let wanted = self.jobs.newest_first().filter(|slot| is_wanted(&slot.key));
+        wanted.take(limit).filter_map(|slot| self.summary(slot)).collect()
     }
 
     fn summary(&self, slot: &JobSlot) -> Option<JobSummary> {
