@@ -113,7 +113,7 @@ async fn a_token_in_the_query_counts_only_where_the_route_allows_it() {
 
 #[tokio::test]
 async fn no_token_is_ever_logged_or_repeated() {
-    let deployment = guarded_with("", &["--log", "trace,async_nats=warn,tungstenite=debug"]).await;
+    let deployment = guarded_with("", &["--log", "trace"]).await;
     deployment.publisher.publish_of("agent/7", "job_completed", &json!({})).await;
     let good = token(&watching(&["*/*"]));
     let expired = token(&watching_until(&["*/*"], now() - 1));
