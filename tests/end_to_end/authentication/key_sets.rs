@@ -82,6 +82,8 @@ async fn without_keys_nobody_is_told_that_a_token_is_bad() {
         let answer = ask_with(gateway.address, path, &token).await;
         assert_eq!(answer.status, 503, "{path}: {answer:?}");
         assert_eq!(answer.header("www-authenticate"), "", "{answer:?}");
+        assert_ne!(answer.header("retry-after"), "", "{answer:?}");
+        assert_eq!(answer.json()["code"], "UNAVAILABLE", "{answer:?}");
     }
     assert_refused(&super::ask(gateway.address, PATH, &[]).await, "no token at all");
     assert_refused(&ask_with(gateway.address, PATH, "garbage").await, "what no key could mend");

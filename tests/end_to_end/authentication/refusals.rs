@@ -90,6 +90,7 @@ async fn a_token_that_grants_nothing_is_403() {
             let answer = ask_with(deployment.gateway.address, path, &token(&claims)).await;
             assert_eq!(answer.status, 403, "{watch} at {path}: {answer:?}");
             assert!(answer.header("www-authenticate").contains("insufficient_scope"), "{answer:?}");
+            assert_eq!(answer.json()["code"], "FORBIDDEN", "{answer:?}");
         }
     }
 }
