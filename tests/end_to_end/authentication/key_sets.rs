@@ -87,6 +87,7 @@ async fn without_keys_nobody_is_told_that_a_token_is_bad() {
     }
     assert_refused(&super::ask(gateway.address, PATH, &[]).await, "no token at all");
     assert_refused(&ask_with(gateway.address, PATH, "garbage").await, "what no key could mend");
+    assert_ne!(gateway.readiness().await.expect("an answer").status, 200, "not ready yet");
 
     let _issuer = KeyServer::start(address, &[pair.jwk("key")]).await;
     eventually("the keys are fetched", async || {
