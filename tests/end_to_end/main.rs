@@ -23,6 +23,7 @@ mod drain;
 mod errors;
 mod event_stream;
 mod faults;
+mod field_clients;
 mod http;
 mod provisioning;
 mod replaying;

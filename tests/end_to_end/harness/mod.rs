@@ -4,6 +4,7 @@ pub mod client;
 pub mod cut_proxy;
 pub mod deployment;
 pub mod event_reader;
+pub mod field_client;
 pub mod gateway;
 pub mod issuer;
 pub mod nats;
