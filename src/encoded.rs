@@ -11,6 +11,8 @@ pub struct EncodedEvent {
     pub message: Bytes,
     /// Where in `message` the bare event lies, for messages that hold several.
     pub body: std::ops::Range<usize>,
+    /// Where the job stood before the event, as far as its encoding depends on that.
+    pub before: Progress,
     /// Where the job stands after the event.
     pub after: Progress,
     /// The job has ended with this event: the newest of its life cycle, and final.

@@ -66,6 +66,16 @@ impl Progress {
         })
     }
 
+    /// Whether something is known here that is not known there.
+    pub fn knows_more_than(&self, other: &Self) -> bool {
+        let more = |here: Option<f64>, there: Option<f64>| here.is_some() && there.is_none();
+        more(self.fraction, other.fraction)
+            || more(self.iteration, other.iteration)
+            || more(self.total, other.total)
+            || more(self.loss, other.loss)
+            || self.status.is_some() && other.status.is_none()
+    }
+
     /// Fraction done, 0 to 1; 0 when unknown.
     pub fn fraction_or_zero(&self) -> f64 {
         self.fraction.unwrap_or(0.0)

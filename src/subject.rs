@@ -157,6 +157,25 @@ impl SubjectTemplate {
         self.fill(job, wildcard)
     }
 
+    /// The filter that matches every event of a kind, or of any; `None` if the template cannot
+    /// name a job of that kind.
+    pub fn kind_filter(&self, kind: Option<&str>) -> Option<String> {
+        let has_kind = self.tokens.contains(&Token::Kind);
+        if !has_kind && kind.is_some_and(|kind| *kind != *self.kind) {
+            return None;
+        }
+        let tokens: Vec<&str> = self
+            .tokens
+            .iter()
+            .map(|token| match token {
+                Token::Literal(literal) => literal,
+                Token::Kind => kind.unwrap_or("*"),
+                Token::Job | Token::Type => "*",
+            })
+            .collect();
+        Some(tokens.join("."))
+    }
+
     /// Whether the template can name this job at all.
     pub fn covers(&self, job: &JobKey) -> bool {
         self.tokens.contains(&Token::Kind) || *self.kind == *job.kind()
@@ -267,6 +286,17 @@ mod tests {
         assert_eq!(template.job_filter(&job("orders", "17")), "orders.17.evt.>");
         assert!(template.covers(&job("orders", "x")) && !template.covers(&job("other", "x")));
         assert_eq!(template.split("orders.17.cmd.ship"), None);
+    }
+
+    #[test]
+    fn a_kind_is_filtered_by_its_token_or_by_the_stream_that_is_all_of_it() {
+        let template = SubjectTemplate::default();
+        assert_eq!(template.kind_filter(None).as_deref(), Some("jobs.*.*.*"));
+        assert_eq!(template.kind_filter(Some("training")).as_deref(), Some("jobs.training.*.*"));
+        let orders = SubjectTemplate::parse("orders.{job}.evt.{type}", "orders").unwrap();
+        assert_eq!(orders.kind_filter(None).as_deref(), Some("orders.*.evt.*"));
+        assert_eq!(orders.kind_filter(Some("orders")).as_deref(), Some("orders.*.evt.*"));
+        assert_eq!(orders.kind_filter(Some("training")), None);
     }
 
     #[test]

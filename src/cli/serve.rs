@@ -12,7 +12,8 @@ use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig};
 use crate::drain::Drain;
-use crate::http::{self, Admin, Places, Public, Readiness, Serving};
+use crate::http::{self, Admin, Places, Public, PublicSource, Readiness, Serving};
+use crate::journal::catalog::Catalog;
 use crate::journal::catch_up::CatchUp;
 use crate::journal::connection::{Client, connect_in_background};
 use crate::journal::requests::StreamApi;
@@ -51,7 +52,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let windows: Vec<Window> = sources.iter().map(|source| source.window.clone()).collect();
 
     let public = Public {
-        windows: windows.clone().into(),
+        sources: connections.readable(&config, &windows),
         routes: Arc::new(config.routes.clone()),
         drain: drain.clone(),
         places: Places::new(config.limits.max_connections),
@@ -98,6 +99,18 @@ impl Connections {
             tail: connect_in_background(config, "jobwire tail").await?,
             history: connect_in_background(config, "jobwire catch-up").await?,
         })
+    }
+
+    /// The streams, as requests that are no sessions read them.
+    fn readable(&self, config: &Config, windows: &[Window]) -> Arc<[PublicSource]> {
+        let sources = config.routes.sources.iter().zip(windows);
+        let readable = sources.map(|(source, window)| {
+            let subjects = Arc::clone(&source.subjects);
+            let client = self.history.clone();
+            let api = StreamApi::new(client, &config.nats, &source.stream, subjects);
+            PublicSource { window: window.clone(), catalog: Catalog::new(api) }
+        });
+        readable.collect()
     }
 
     /// Begins to follow one stream.

@@ -88,6 +88,9 @@ pub struct RouteSettings {
     pub path: String,
     /// The wire format.
     pub dialect: Dialect,
+    /// Path of the resource for those who poll, in the training dialect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub polling_path: Option<String>,
     /// The kind of jobs that are named without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
@@ -130,6 +133,8 @@ pub struct Route {
     pub path: PathPattern,
     /// The wire format.
     pub dialect: Dialect,
+    /// Path of the resource for those who poll.
+    pub polling_path: Option<PathPattern>,
     /// The kind of jobs that are named without one.
     pub kind: Arc<str>,
     /// Number of its source in [`Routes::sources`].
@@ -180,10 +185,13 @@ pub struct PathPattern {
 }
 
 impl PathPattern {
-    fn parse(text: &str, dialect: Dialect) -> Result<Self, ConfigError> {
-        let refuse = |problem: &str| invalid("route.path", format!("{text:?} {problem}"));
+    fn parse(setting: &'static str, text: &str, dialect: Dialect) -> Result<Self, ConfigError> {
+        let refuse = |problem: &str| invalid(setting, format!("{text:?} {problem}"));
         if !text.starts_with('/') || text.contains(['?', '#', ' ']) {
             return Err(refuse("is not a path such as /ws/jobs"));
+        }
+        if text.strip_prefix(JOBS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Err(refuse("is hidden by the resources that every gateway has there"));
         }
         let places = text.matches('{').count();
         if dialect.names_job_in_path() != (places == 1) || places > 1 {
@@ -223,11 +231,15 @@ impl PathPattern {
     }
 }
 
+/// Below this are the resources of every job, whatever the routes.
+pub const JOBS: &str = "/api/v1/jobs";
+
 fn events(source: usize, job_grace: Duration) -> Arc<Route> {
     let path = "/api/v1/jobs/{kind}/{job}/events";
     Arc::new(Route {
         path: PathPattern { text: path.into(), before: path.into(), after: None },
         dialect: Dialect::Events,
+        polling_path: None,
         kind: Dialect::Events.name().into(),
         source,
         start: Start::Start,
@@ -241,11 +253,15 @@ fn events(source: usize, job_grace: Duration) -> Arc<Route> {
     })
 }
 
+/// Path of the built-in polling resource.
+const TRAINING_JOB: &str = "/api/v1/training-jobs/{job}";
+
 /// The routes that are there unless they are configured away.
 fn built_in() -> Vec<RouteSettings> {
     let route = |path: &str, dialect| RouteSettings {
         path: path.into(),
         dialect,
+        polling_path: (dialect == Dialect::Training).then(|| TRAINING_JOB.into()),
         kind: None,
         stream: None,
         subject: None,
@@ -350,11 +366,18 @@ impl Routes {
                 "at most 8s: a subscribe is answered within 10s",
             ));
         }
+        let polling_path = settings.polling_path.as_deref();
+        if polling_path.is_some() && dialect != Dialect::Training {
+            return Err(invalid("route.polling_path", "only the training dialect has one"));
+        }
         let timed = |given: Option<Duration>, default: Option<u64>| {
             given.or(default.map(Duration::from_secs)).filter(|duration| !duration.is_zero())
         };
         Ok(Route {
-            path: PathPattern::parse(&settings.path, dialect)?,
+            path: PathPattern::parse("route.path", &settings.path, dialect)?,
+            polling_path: polling_path
+                .map(|path| PathPattern::parse("route.polling_path", path, dialect))
+                .transpose()?,
             dialect,
             kind: kind.into(),
             source: self.source(source),
@@ -484,6 +507,11 @@ mod tests {
         assert!(refused(&route("path = \"x/{job}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x{job}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x/{job}y\"")).starts_with("route.path:"));
+        assert!(refused(&route("path = \"/api/v1/jobs/{job}\"")).starts_with("route.path:"));
+        assert!(
+            refused(&route("polling_path = \"/y/{job}\"\npath = \"/x/{job}\""))
+                .starts_with("route.polling_path:")
+        );
         assert!(refused(&route("path = \"/x/{task}\"")).starts_with("route.path:"));
         assert!(refused(&route("path = \"/x/{job}\"\nkind = \"a.b\"")).starts_with("route.kind:"));
         assert!(

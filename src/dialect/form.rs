@@ -102,6 +102,7 @@ pub fn encode(
     Ok(EncodedEvent {
         message: message.unwrap_or_default(),
         body: 0..0,
+        before,
         after: progress_after,
         ends: standing == Standing::Newest && is_final(event),
         types_differ: body.differs_from(event.event_type),

@@ -338,6 +338,7 @@ pub fn encode_event(
     Ok(EncodedEvent {
         message,
         body,
+        before: Progress::default(),
         after: Progress::default(),
         ends: false,
         types_differ: parsed.differs_from(event.event_type),

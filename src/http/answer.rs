@@ -23,6 +23,14 @@ pub enum HttpError {
     InvalidJob,
     /// The cursor is no event id.
     InvalidCursor,
+    /// The number of events wanted is out of bounds.
+    InvalidLimit,
+    /// The time to wait is out of bounds.
+    InvalidWait,
+    /// The place in the list of jobs is none that was given out.
+    InvalidListCursor,
+    /// The number of jobs wanted is out of bounds.
+    InvalidListLimit,
     /// There is no such job.
     JobNotFound,
     /// The token does not allow it.
@@ -42,7 +50,13 @@ impl HttpError {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::BadUpgrade | Self::InvalidJob | Self::InvalidCursor => StatusCode::BAD_REQUEST,
+            Self::BadUpgrade
+            | Self::InvalidJob
+            | Self::InvalidCursor
+            | Self::InvalidLimit
+            | Self::InvalidWait
+            | Self::InvalidListCursor
+            | Self::InvalidListLimit => StatusCode::BAD_REQUEST,
             Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -55,7 +69,9 @@ impl HttpError {
             Self::UpgradeRequired => "UPGRADE_REQUIRED",
             Self::BadUpgrade => "BAD_UPGRADE",
             Self::InvalidJob => "INVALID_JOB_ID",
-            Self::InvalidCursor => "INVALID_CURSOR",
+            Self::InvalidCursor | Self::InvalidListCursor => "INVALID_CURSOR",
+            Self::InvalidLimit | Self::InvalidListLimit => "INVALID_LIMIT",
+            Self::InvalidWait => "INVALID_WAIT",
             Self::JobNotFound => "JOB_NOT_FOUND",
             Self::Forbidden => "FORBIDDEN",
             Self::Unavailable => "UNAVAILABLE",
@@ -74,6 +90,10 @@ impl HttpError {
                 "A job id and a kind have 1 to 128 characters of A-Z, a-z, 0-9, _ and -"
             }
             Self::InvalidCursor => "The cursor must be the id of an event, a whole number",
+            Self::InvalidLimit => "limit must be a whole number from 1 to 1000",
+            Self::InvalidWait => "wait must be a whole number of seconds from 0 to 55",
+            Self::InvalidListCursor => "cursor must be what an answer gave as next",
+            Self::InvalidListLimit => "limit must be a whole number from 1 to 500",
             Self::JobNotFound => "Job not found",
             Self::Forbidden => "The token does not allow this",
             Self::Unavailable => "The event store does not answer, try again",
@@ -97,6 +117,28 @@ impl From<HttpError> for Answer {
         }
         answer
     }
+}
+
+/// 410: events after the cursor are gone.
+pub fn history_gone(requested_after: u64, first_available: u64, last: u64) -> Answer {
+    let body = serde_json::json!({
+        "error": "Events after the cursor are gone",
+        "code": "HISTORY_TRUNCATED",
+        "requestedAfter": requested_after,
+        "firstAvailable": first_available,
+        "lastEventId": last,
+    });
+    json(StatusCode::GONE, &body)
+}
+
+/// 410: the cursor is of another incarnation of the stream.
+pub fn cursor_invalid(epoch: &str) -> Answer {
+    let body = serde_json::json!({
+        "error": "The cursor belongs to another stream: begin without one",
+        "code": "CURSOR_INVALID",
+        "epoch": epoch,
+    });
+    json(StatusCode::GONE, &body)
 }
 
 /// A JSON answer that nobody caches.

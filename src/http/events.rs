@@ -8,8 +8,9 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
 use super::access;
-use super::answer::{Answer, HttpError, json, text};
+use super::answer::{Answer, HttpError, cursor_invalid, history_gone, text};
 use super::body::AnswerBody;
+use super::query::Query;
 use super::server::Public;
 use crate::event::JobKey;
 use crate::session::{Endpoint, EventBody, Opening, Profile, Worker, event_pipe};
@@ -19,19 +20,30 @@ use crate::session::{Endpoint, EventBody, Opening, Profile, Worker, event_pipe};
 ///
 /// # Errors
 /// [`HttpError::InvalidCursor`] for anything but a whole number.
-fn cursor(request: &Request<Incoming>) -> Result<Option<u64>, HttpError> {
+pub(super) fn cursor(request: &Request<Incoming>) -> Result<Option<u64>, HttpError> {
     let header = request.headers().get("last-event-id").filter(|value| !value.is_empty());
-    let text = match header {
-        Some(value) => Some(value.to_str().map_err(|_| HttpError::InvalidCursor)?),
-        None => query(request, "after"),
-    };
-    text.map(|text| text.parse().map_err(|_| HttpError::InvalidCursor)).transpose()
+    match header {
+        Some(value) => {
+            let text = value.to_str().map_err(|_| HttpError::InvalidCursor)?;
+            text.parse().map(Some).map_err(|_| HttpError::InvalidCursor)
+        }
+        None => Query::of(request).number("after", 0..=u64::MAX, HttpError::InvalidCursor),
+    }
 }
 
-/// A parameter of the query.
-fn query<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
-    let pairs = request.uri().query()?.split('&');
-    pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v)
+/// Whether a client would rather have JSON than a stream.
+pub fn wants_json(request: &Request<Incoming>) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT).iter();
+    let mut types = accepted.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    let first = types.find_map(|entry| {
+        let media_type = entry.split(';').next().unwrap_or_default().trim();
+        match media_type.to_ascii_lowercase().as_str() {
+            "text/event-stream" => Some(false),
+            "application/json" => Some(true),
+            _ => None,
+        }
+    });
+    first.unwrap_or(false)
 }
 
 /// Streams a job's events after a cursor, or from the first.
@@ -56,6 +68,7 @@ pub async fn answer(
         kind: Arc::clone(&route.kind),
         job: Some(job),
         after,
+        epoch: Query::of(request).get("epoch").map(Into::into),
         grant,
     };
     let place = public.places.take(&profile);
@@ -87,16 +100,10 @@ fn refusal(opening: &Opening) -> Answer {
         // An EventSource comes back for ever after anything but this.
         Opening::Over => text(StatusCode::NO_CONTENT, ""),
         Opening::NotFound => HttpError::JobNotFound.into(),
-        Opening::Gone { requested_after, first_available, last } => json(
-            StatusCode::GONE,
-            &serde_json::json!({
-                "error": "Events after the cursor are gone",
-                "code": "HISTORY_TRUNCATED",
-                "requestedAfter": requested_after,
-                "firstAvailable": first_available,
-                "lastEventId": last,
-            }),
-        ),
+        Opening::Gone { requested_after, first_available, last } => {
+            history_gone(*requested_after, *first_available, *last)
+        }
+        Opening::CursorInvalid { epoch } => cursor_invalid(epoch),
         Opening::Events | Opening::Unavailable => HttpError::Unavailable.into(),
     }
 }

@@ -9,13 +9,16 @@ mod admin;
 mod answer;
 mod body;
 mod events;
+mod job;
 mod jobs;
 mod page;
 mod places;
+mod polling;
+mod query;
 mod routes;
 mod server;
 mod upgrade;
 
 pub use admin::{Admin, Readiness};
 pub use places::Places;
-pub use server::{BindError, Public, Serving, bind, serve_admin};
+pub use server::{BindError, Public, PublicSource, Serving, bind, serve_admin};

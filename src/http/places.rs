@@ -59,6 +59,12 @@ impl Places {
         Place { places: self.clone(), job, refusal }
     }
 
+    /// Takes a place for a request that waits for its answer; it is never refused.
+    pub fn hold(&self) -> Place {
+        self.lock().all += 1;
+        Place { places: self.clone(), job: None, refusal: None }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,8 +8,10 @@ use hyper::{Method, Request, Response};
 
 use super::answer::{Answer, HttpError};
 use super::body::AnswerBody;
+use super::query::Query;
 use super::server::Public;
-use super::{events, jobs, page, upgrade};
+use super::{events, job, jobs, page, polling, upgrade};
+use crate::config::routes::{JOBS, Route};
 use crate::event::JobKey;
 use crate::session::{Profile, Worker};
 
@@ -19,7 +21,11 @@ enum Resource {
     WebSocket(Profile, Option<String>),
     Jobs,
     /// `None`: the path names no job that can be.
+    Job(Option<JobKey>),
+    /// As above.
     Events(Option<JobKey>),
+    /// The polling resource of a training route, and the job that the path names.
+    Training(Arc<Route>, Option<JobKey>),
     File(Answer),
 }
 
@@ -31,19 +37,24 @@ fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
     {
         return Some(Resource::File(file));
     }
-    if let Some(rest) = path.strip_prefix("/api/v1/jobs")
+    if let Some(rest) = path.strip_prefix(JOBS)
         && (rest.is_empty() || rest.starts_with('/'))
         && let Some(resource) = job_resource(rest)
     {
         return Some(resource);
     }
-    let (route, job) =
-        public.routes.routes.iter().find_map(|route| Some((route, route.path.matches(path)?)))?;
+    let routes = &public.routes.routes;
+    let Some((route, job)) =
+        routes.iter().find_map(|route| Some((route, route.path.matches(path)?)))
+    else {
+        return polling_resource(routes, request);
+    };
     let profile = Profile {
         route: Arc::clone(route),
         kind: Arc::clone(&route.kind),
         job: None,
         after: None,
+        epoch: None,
         grant: None,
     };
     Some(Resource::WebSocket(profile, job.map(str::to_owned)))
@@ -54,11 +65,23 @@ fn job_resource(rest: &str) -> Option<Resource> {
     let mut segments = rest.split('/').skip(1);
     match (segments.next(), segments.next(), segments.next(), segments.next()) {
         (None, ..) => Some(Resource::Jobs),
+        (Some(kind), Some(job), None, _) => Some(Resource::Job(JobKey::new(kind, job).ok())),
         (Some(kind), Some(job), Some("events"), None) => {
             Some(Resource::Events(JobKey::new(kind, job).ok()))
         }
         _ => None,
     }
+}
+
+/// What a route offers to those who poll.
+fn polling_resource(routes: &[Arc<Route>], request: &Request<Incoming>) -> Option<Resource> {
+    let path = request.uri().path();
+    let kind = Query::of(request).get("kind");
+    routes.iter().find_map(|route| {
+        let job = route.polling_path.as_ref()?.matches(path)??;
+        let job = JobKey::new(kind.as_deref().unwrap_or(&route.kind), job);
+        Some(Resource::Training(Arc::clone(route), job.ok()))
+    })
 }
 
 /// Answers one request.
@@ -77,7 +100,20 @@ pub async fn answer(
                 Ok(answer) | Err(answer) => whole(answer),
             }
         }
-        Resource::Events(None) => whole(HttpError::InvalidJob),
+        Resource::Job(None) | Resource::Events(None) | Resource::Training(_, None) => {
+            whole(HttpError::InvalidJob)
+        }
+        Resource::Job(Some(job)) => match job::state(public, &job, &request).await {
+            Ok(answer) | Err(answer) => whole(answer),
+        },
+        Resource::Training(route, Some(job)) => {
+            match job::training(public, &route, &job, &request).await {
+                Ok(answer) | Err(answer) => whole(answer),
+            }
+        }
+        Resource::Events(Some(job)) if events::wants_json(&request) => {
+            polling::answer(public, worker, job, &request).await.unwrap_or_else(whole)
+        }
         Resource::Events(Some(job)) => {
             events::answer(public, worker, job, &request).await.unwrap_or_else(whole)
         }

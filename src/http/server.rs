@@ -21,6 +21,7 @@ use super::routes;
 use crate::auth::Verifier;
 use crate::config::routes::Routes;
 use crate::drain::Drain;
+use crate::journal::catalog::Catalog;
 use crate::session::{Worker, WorkerSettings};
 use crate::window::Window;
 
@@ -67,11 +68,27 @@ pub fn bind(
     listen().map_err(|source| BindError { setting, address, source })
 }
 
+/// One stream, as requests that are no sessions read it.
+pub struct PublicSource {
+    /// The newest events.
+    pub window: Window,
+    /// How jobs stand, and older ones.
+    pub catalog: Catalog,
+}
+
+impl PublicSource {
+    /// Whether events are stored that the window does not hold.
+    pub fn holds_more_than_its_window(&self) -> bool {
+        let ring = self.window.read();
+        ring.stream().is_some_and(|stream| stream.first <= ring.floor())
+    }
+}
+
 /// What the public listener answers from.
 #[derive(Clone)]
 pub struct Public {
-    /// The newest events of every stream.
-    pub windows: Arc<[Window]>,
+    /// The streams, in the order in which routes number them.
+    pub sources: Arc<[PublicSource]>,
     /// Which path means what.
     pub routes: Arc<Routes>,
     /// Whether the process is stopping.

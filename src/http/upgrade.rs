@@ -6,11 +6,13 @@ use hyper::header::{self, HeaderValue};
 use hyper::upgrade::Upgraded;
 use hyper_tungstenite::HyperWebsocket;
 use hyper_util::rt::TokioIo;
+use std::borrow::Cow;
 use std::rc::Rc;
 use tokio::net::TcpStream;
 
 use super::access;
 use super::answer::{Answer, HttpError};
+use super::query::Query;
 use super::server::Public;
 use crate::auth::offered_bearer;
 use crate::event::{JobKey, MAX_NAME, check_name};
@@ -34,12 +36,14 @@ pub async fn upgrade(
     if public.drain.borrow().spread().is_some() {
         return Err(HttpError::Draining.into());
     }
+    // The kind that the query names, for routes whose jobs may be of any kind.
+    let kind = Query::of(&request).get("kind").map(Cow::into_owned);
     if let Some(id) = job {
-        let kind = kind_of(&request).unwrap_or(&profile.kind);
+        let kind = kind.as_deref().unwrap_or(&profile.kind);
         let job = JobKey::new(kind, id).map_err(|_| HttpError::InvalidJob)?;
         profile.job = Some(job);
-    } else if let Some(kind) = kind_of(&request) {
-        check_name(kind, MAX_NAME).map_err(|_| HttpError::InvalidJob)?;
+    } else if let Some(kind) = kind {
+        check_name(&kind, MAX_NAME).map_err(|_| HttpError::InvalidJob)?;
         profile.kind = kind.into();
     }
     profile.grant = access::authenticate(public, &profile.route, &request).await?;
@@ -63,11 +67,6 @@ pub async fn upgrade(
         drop(place);
     });
     Ok(answer)
-}
-
-/// The kind that the query names, for routes whose jobs may be of any kind.
-fn kind_of(request: &Request<Incoming>) -> Option<&str> {
-    request.uri().query()?.split('&').find_map(|pair| pair.strip_prefix("kind="))
 }
 
 /// The stream below the upgrade, and what was read of it already.

@@ -82,7 +82,8 @@ pub struct Pull {
     pub messages: usize,
     /// Bytes at most; `None`: no bound.
     pub bytes: Option<usize>,
-    /// How long the server waits for them.
+    /// How long the server waits for them; zero: it sends what is there, and says when that
+    /// was all.
     pub expires: Duration,
 }
 
@@ -107,6 +108,29 @@ impl Consumer {
         start: u64,
         filter: String,
     ) -> Result<Self, ConsumerEnd> {
+        Self::make(api, purpose, start, filter, false).await
+    }
+
+    /// As [`Consumer::begin`], for messages whose payloads stay at the server.
+    ///
+    /// # Errors
+    /// [`ConsumerEnd::Request`].
+    pub async fn begin_without_payloads(
+        api: &StreamApi,
+        purpose: &str,
+        start: u64,
+        filter: String,
+    ) -> Result<Self, ConsumerEnd> {
+        Self::make(api, purpose, start, filter, true).await
+    }
+
+    async fn make(
+        api: &StreamApi,
+        purpose: &str,
+        start: u64,
+        filter: String,
+        headers_only: bool,
+    ) -> Result<Self, ConsumerEnd> {
         let inbox = api.client().new_inbox();
         let messages = api.client().subscribe(inbox.clone()).await.map_err(unreachable)?;
         let name = format!("jobwire-{purpose}-{:016x}", fastrand::u64(..));
@@ -118,6 +142,7 @@ impl Consumer {
             filter_subject: filter,
             num_replicas: 1,
             memory_storage: true,
+            headers_only,
             inactive_threshold: INACTIVE_THRESHOLD,
             ..pull::Config::default()
         };
@@ -134,11 +159,15 @@ impl Consumer {
     /// [`ConsumerEnd::Request`] if the connection is closed.
     pub async fn pull(&mut self, pull: Pull) -> Result<(), ConsumerEnd> {
         self.heard_at = Instant::now();
-        let mut request = serde_json::json!({
-            "batch": pull.messages,
-            "expires": nanoseconds(pull.expires),
-            "idle_heartbeat": nanoseconds(HEARTBEAT),
-        });
+        let mut request = if pull.expires.is_zero() {
+            serde_json::json!({ "batch": pull.messages, "no_wait": true })
+        } else {
+            serde_json::json!({
+                "batch": pull.messages,
+                "expires": nanoseconds(pull.expires),
+                "idle_heartbeat": nanoseconds(HEARTBEAT),
+            })
+        };
         if let (Some(bytes), Some(fields)) = (pull.bytes, request.as_object_mut()) {
             fields.insert("max_bytes".into(), bytes.into());
         }

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod publish;
 pub mod stream;
 
+pub mod catalog;
 pub mod catch_up;
 mod consumer;
 mod history;

@@ -1,5 +1,6 @@
 //! Single requests to JetStream: the stream's state, one message, where a job begins and ends.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 use super::history::LeaderView;
 use crate::config::NatsConfig;
 use crate::event::{JobKey, LifeCycle, StoredEvent};
-use crate::subject::SubjectTemplate;
+use crate::subject::{SubjectParts, SubjectTemplate};
 
 /// Bytes of a job's state that are kept; life-cycle events beyond it too.
 const STATE_BYTES: usize = 1024 * 1024;
@@ -238,27 +239,44 @@ impl StreamApi {
     /// # Errors
     /// [`RequestError`]; a job without events is `Ok` with `None`.
     pub async fn replica_end(&self, job: &JobKey) -> Result<ReplicaEnd, RequestError> {
+        let mut state = State::default();
+        let filters = [self.subjects.job_filter(job)];
+        let up_to = self.last_of_each(&filters, |found| state.take(&found)).await?;
+        Ok(state.end(up_to))
+    }
+
+    /// Shows the last message of every subject that matches, in no order, as one replica has
+    /// them; gives the position of that replica, unless it has none.
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`RequestError::TooManySubjects`] for more than 1,024.
+    pub(super) async fn last_of_each(
+        &self,
+        filters: &[String],
+        mut take: impl FnMut(LastMessage<'_>),
+    ) -> Result<Option<u64>, RequestError> {
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(unreachable)?;
-        let request =
-            serde_json::json!({ "multi_last": [self.subjects.job_filter(job)] }).to_string();
+        let request = serde_json::json!({ "multi_last": filters }).to_string();
         self.client
             .publish_with_reply(self.subject("DIRECT.GET", ""), inbox, request.into())
             .await
             .map_err(unreachable)?;
-        let mut state = State::default();
         loop {
             let message = in_time(answers.next())
                 .await?
                 .ok_or_else(|| RequestError::Unreachable("the connection was closed".into()))?;
-            let header =
-                |name: &str| message.headers.as_ref()?.get(name)?.as_str().parse::<u64>().ok();
             match message.status {
-                None | Some(StatusCode::OK) => state.take(&message, &self.subjects),
-                Some(status) if status.as_u16() == 204 => {
-                    return Ok(state.end(header("Nats-UpTo-Sequence")));
+                None | Some(StatusCode::OK) => {
+                    if let Some(found) = LastMessage::read(&message, &self.subjects) {
+                        take(found);
+                    }
                 }
-                Some(StatusCode::NOT_FOUND) => return Ok(State::default().end(None)),
+                Some(status) if status.as_u16() == 204 => {
+                    let up_to = header(&message, "Nats-UpTo-Sequence");
+                    return Ok(up_to.and_then(|up_to| up_to.parse().ok()));
+                }
+                Some(StatusCode::NOT_FOUND) => return Ok(None),
                 Some(StatusCode::NO_RESPONDERS) => return Err(unreachable("no responders")),
                 // More than 1,024 subjects.
                 Some(status) if status.as_u16() == 413 => {
@@ -273,6 +291,38 @@ impl StreamApi {
     }
 }
 
+/// The last message of a subject, as a direct get tells it.
+pub(super) struct LastMessage<'a> {
+    /// Its sequence.
+    pub(super) id: u64,
+    /// When it was stored, in nanoseconds since 1970.
+    pub(super) stored_at: i64,
+    /// What its subject names; `None` if it is no event's.
+    pub(super) parts: Option<SubjectParts<'a>>,
+    /// The event's type, or nothing.
+    pub(super) event_type: Cow<'a, str>,
+    /// Its payload.
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> LastMessage<'a> {
+    fn read(message: &'a Message, subjects: &SubjectTemplate) -> Option<Self> {
+        let parts = header(message, "Nats-Subject").and_then(|subject| subjects.split(subject));
+        let event_type = parts.as_ref().map(|parts| subjects.event_type(parts, &message.payload));
+        Some(Self {
+            id: header(message, "Nats-Sequence")?.parse().ok()?,
+            stored_at: header(message, "Nats-Time-Stamp").and_then(parse_time).unwrap_or_default(),
+            event_type: event_type.unwrap_or_default(),
+            parts,
+            payload: &message.payload,
+        })
+    }
+}
+
+fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
+    Some(message.headers.as_ref()?.get(name)?.as_str())
+}
+
 /// A job's state while its events come in.
 #[derive(Default)]
 struct State {
@@ -282,26 +332,22 @@ struct State {
 }
 
 impl State {
-    fn take(&mut self, message: &Message, subjects: &SubjectTemplate) {
-        let header = |name: &str| Some(message.headers.as_ref()?.get(name)?.as_str());
-        let Some(id) = header("Nats-Sequence").and_then(|id| id.parse().ok()) else { return };
-        self.last = self.last.max(Some(id));
-        let Some(parts) = header("Nats-Subject").and_then(|subject| subjects.split(subject)) else {
-            return;
-        };
-        let event_type = subjects.event_type(&parts, &message.payload);
-        self.bytes += message.payload.len();
-        // How a job stands is kept whatever it costs; a state of many large other events is not.
-        if self.bytes > STATE_BYTES && LifeCycle::of(&event_type).is_none() {
+    fn take(&mut self, found: &LastMessage<'_>) {
+        self.last = self.last.max(Some(found.id));
+        if found.parts.is_none() {
             return;
         }
-        let stored_at = header("Nats-Time-Stamp").and_then(parse_time).unwrap_or_default();
+        self.bytes += found.payload.len();
+        // How a job stands is kept whatever it costs; a state of many large other events is not.
+        if self.bytes > STATE_BYTES && LifeCycle::of(&found.event_type).is_none() {
+            return;
+        }
         self.events.push(StoredEvent {
-            id,
-            event_type: event_type.into(),
-            stored_at,
+            id: found.id,
+            event_type: (&*found.event_type).into(),
+            stored_at: found.stored_at,
             // Copied: the library's payloads hold its whole read buffer.
-            payload: Bytes::copy_from_slice(&message.payload),
+            payload: Bytes::copy_from_slice(found.payload),
         });
     }
 

@@ -47,6 +47,8 @@ pub struct Profile {
     pub job: Option<JobKey>,
     /// The last event that the client saw, where the request tells it.
     pub after: Option<u64>,
+    /// The incarnation of the stream that this belongs to, where the request tells it.
+    pub epoch: Option<Box<str>>,
     /// What the client's token allows; `None`: everything, nobody asks for tokens.
     pub grant: Option<Grant>,
 }

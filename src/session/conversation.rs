@@ -73,9 +73,11 @@ impl Session {
         let events = route.dialect == Dialect::Events;
         Request {
             after: self.profile.after.or((route.start == Start::Start).then_some(0)),
+            epoch: self.profile.epoch.clone(),
             state: route.start == Start::State && self.profile.after.is_none(),
             with_state: events,
             on_truncated: if events { OnTruncated::Fail } else { OnTruncated::Earliest },
+            cursor_must_hold: events,
             unknown_job: route
                 .job_grace
                 .map_or(UnknownJob::Wait, |after| UnknownJob::Refuse { after }),
@@ -182,11 +184,7 @@ impl Session {
                 first_available: *first_available,
                 last: *last,
             },
-            Notice::CursorInvalid { .. } => Opening::Gone {
-                requested_after: self.profile.after.unwrap_or(0),
-                first_available: 0,
-                last: 0,
-            },
+            Notice::CursorInvalid { epoch } => Opening::CursorInvalid { epoch: (&**epoch).into() },
             Notice::Position { .. } | Notice::ReplayDone { .. } => return None,
         };
         let goes_on = opening == Opening::Events;

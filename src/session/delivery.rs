@@ -83,6 +83,15 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Whether an encoding was made for a client who saw less of the job: this one then reads for
+    /// itself. Whoever saw less itself is glad of it.
+    fn knows_more_than(&self, encoded: &Encoded) -> bool {
+        let Encoded::Frame(frame) = encoded else { return false };
+        self.form.needs_progress() && self.progress.get().knows_more_than(&frame.before)
+    }
+}
+
 /// A question under way.
 pub struct Asking {
     pub(super) watch: Rc<Watch>,
@@ -95,11 +104,16 @@ impl Worker {
         let standing = standing(entry.event, entry.newest_life_cycle);
         let Some(variant) = variant(form, standing) else { return Encoded::NotWanted };
         let encoded = entry
-            .encoded(variant, |job, event| self.encode_view(job, event, form, before, standing));
+            .encoded(variant, |job, event| self.encode_view(job, event, form, before, standing))
+            .and_then(|kept| {
+                let own = || self.encode_view(entry.job, entry.event, form, before, standing);
+                // It may have been made for a client who saw less of the job.
+                if before.knows_more_than(&kept.before) { own() } else { Some(kept) }
+            });
         encoded.map_or(Encoded::Malformed, Encoded::Frame)
     }
 
-    fn encode_view(
+    pub(super) fn encode_view(
         &self,
         job: &JobKey,
         event: EventView<'_>,
@@ -151,10 +165,17 @@ impl Session {
             self.wake();
             return false;
         }
+        let encoded = due.encoded.get(watch.form.number()).unwrap_or(&Encoded::NotWanted);
+        if watch.knows_more_than(encoded) {
+            machine.fall_behind(cursor);
+            drop((machine, state));
+            self.queue(watch);
+            self.wake();
+            return false;
+        }
         let before = state.socket.pending();
         let admission = machine.admit(due.id, &due.event_type);
         drop((machine, state));
-        let encoded = due.encoded.get(watch.form.number()).unwrap_or(&Encoded::NotWanted);
         if admission != Admission::Skip {
             let stream = || watch.feed.source.window.read().stream();
             self.note_beginning(watch, due.id, &due.event_type, stream);

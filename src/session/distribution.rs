@@ -153,6 +153,7 @@ impl Worker {
         let (mut due, mut events, mut appends) = (Vec::new(), 0, 0);
         let ring = feed.source.window.read();
         let read = ring.read_log(feed.generation.get(), from, |entry| {
+            feed.tell_waiting(entry.job);
             if let Some(of_job) = watchers.get(entry.job) {
                 due.push(Due {
                     id: entry.event.id,
@@ -205,6 +206,7 @@ impl Feed {
                 session.wake();
             }
         }
+        self.tell_all_waiting();
         self.generation.set(generation);
         self.cursor.set(head);
     }

@@ -35,6 +35,11 @@ pub enum Opening {
         /// The job's newest event.
         last: u64,
     },
+    /// The cursor is of another incarnation of the stream.
+    CursorInvalid {
+        /// The one that now holds.
+        epoch: Box<str>,
+    },
     /// NATS does not answer, or the process has no place.
     Unavailable,
 }

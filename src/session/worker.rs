@@ -46,6 +46,8 @@ pub(super) struct Feed {
     /// Everything up to here was offered to the watchers.
     pub(super) cursor: Cell<u64>,
     pub(super) generation: Cell<u64>,
+    /// Who waits for a job's next event without watching it.
+    waiting: RefCell<HashMap<JobKey, Rc<Notify>>>,
 }
 
 impl Feed {
@@ -56,7 +58,28 @@ impl Feed {
             watchers: RefCell::default(),
             cursor: Cell::new(0),
             generation: Cell::new(0),
+            waiting: RefCell::default(),
         })
+    }
+
+    /// Waits until the job has a new event, or the window is of another incarnation. What came
+    /// before the call does not count.
+    pub(super) async fn next_event(&self, job: &JobKey) {
+        let arrival = Rc::clone(self.waiting.borrow_mut().entry(job.clone()).or_default());
+        let waiting = Waiting { feed: self, job, arrival };
+        waiting.arrival.notified().await;
+    }
+
+    /// Wakes those who wait for an event of this job.
+    pub(super) fn tell_waiting(&self, job: &JobKey) {
+        if let Some(arrival) = self.waiting.borrow().get(job) {
+            arrival.notify_waiters();
+        }
+    }
+
+    /// Wakes all who wait.
+    pub(super) fn tell_all_waiting(&self) {
+        self.waiting.borrow().values().for_each(|arrival| arrival.notify_waiters());
     }
 
     /// The window's bounds, with one job in view.
@@ -79,6 +102,22 @@ impl Feed {
             watchers.remove(&watch.job);
         }
         removed
+    }
+}
+
+/// A wait for a job's next event; nothing stays of it when it ends.
+struct Waiting<'a> {
+    feed: &'a Feed,
+    job: &'a JobKey,
+    arrival: Rc<Notify>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // One in the table, one here.
+        if Rc::strong_count(&self.arrival) == 2 {
+            self.feed.waiting.borrow_mut().remove(self.job);
+        }
     }
 }
 
@@ -177,6 +216,13 @@ impl Worker {
         }
     }
 
+    /// Counts bytes that wait for a client as long as the charge lives: what others may hand to
+    /// their sockets sinks with them.
+    pub fn charge(&self, bytes: usize) -> Charge {
+        self.settings.blocked.fetch_add(bytes, Ordering::Relaxed);
+        Charge { bytes, blocked: Arc::clone(&self.settings.blocked) }
+    }
+
     /// The stream of a route.
     pub(super) fn feed(&self, number: usize) -> Option<&Rc<Feed>> {
         self.feeds.get(number)
@@ -229,6 +275,18 @@ impl Worker {
         for session in sessions {
             session.close_at(now + spread.mul_f64(fastrand::f64()));
         }
+    }
+}
+
+/// Bytes that wait for a client.
+pub struct Charge {
+    bytes: usize,
+    blocked: Arc<AtomicUsize>,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.blocked.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -119,6 +119,9 @@ impl Opening {
         }
         self.forget_other_incarnations(view);
         let cursor = Cursor::of(request, view);
+        if cursor.invalid && request.cursor_must_hold {
+            return Next::Refuse(Notice::CursorInvalid { epoch: Arc::clone(&view.epoch) });
+        }
         if cursor.after.is_some_and(|after| after > view.head) && now < self.started + HEAD_MAY_LAG
         {
             return self.look_again(now, None);

@@ -17,6 +17,8 @@ pub struct Request {
     pub event_types: Option<Vec<Box<str>>>,
     /// What to do when history before the cursor's successor is gone.
     pub on_truncated: OnTruncated,
+    /// Refuse a cursor of another incarnation, instead of telling it and beginning anew.
+    pub cursor_must_hold: bool,
     /// Tell the position when caught up, and while it moves without events.
     pub position: bool,
     /// Begin with the job's state instead of its history, and go on from there.

@@ -83,9 +83,14 @@ impl JobIndex {
         self.slots.get(number as usize)?.as_ref()
     }
 
-    /// Every job, those that began last first.
-    pub fn newest_first(&self) -> impl Iterator<Item = &JobSlot> {
-        self.by_age.values().rev().filter_map(|number| self.slot(*number))
+    /// Every job that began before a position, those that began last first.
+    pub fn newest_first(&self, began_before: Option<u64>) -> impl Iterator<Item = &JobSlot> {
+        let before = began_before.unwrap_or(u64::MAX);
+        self.by_age
+            .range(..before)
+            .map(|(_, number)| number)
+            .rev()
+            .filter_map(|number| self.slot(*number))
     }
 
     /// Notes an event of a job and gives the job's slot; `true` if the job is new here. `None`

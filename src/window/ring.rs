@@ -21,6 +21,9 @@ const LAST_ID_COST: usize = 160;
 /// Share of the budget that is kept for encoded frames: one part in this many.
 const FRAMES_SHARE: usize = 4;
 
+/// Jobs that a list looks at under one lock, wanted or not.
+const JOBS_LOOKED_AT: usize = 10_000;
+
 /// Where one event lies in its segment.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
@@ -331,10 +334,25 @@ impl Ring {
         Some((event.id, status.is_final()))
     }
 
-    /// The jobs in the window that are wanted, those that began last first, at most `limit`.
-    pub fn summaries(&self, limit: usize, is_wanted: impl Fn(&JobKey) -> bool) -> Vec<JobSummary> {
-        let wanted = self.jobs.newest_first().filter(|slot| is_wanted(&slot.key));
-        wanted.take(limit).filter_map(|slot| self.summary(slot)).collect()
+    /// The wanted jobs in the window, those that began last first, at most `limit` of those that
+    /// began before a position; and from where to go on, if there are more.
+    pub fn summaries(
+        &self,
+        began_before: Option<u64>,
+        limit: usize,
+        wanted: impl Fn(&JobKey) -> bool,
+    ) -> (Vec<JobSummary>, Option<u64>) {
+        let (mut summaries, mut seen, mut oldest) = (Vec::new(), 0, None);
+        for slot in self.jobs.newest_first(began_before) {
+            if summaries.len() == limit || seen == JOBS_LOOKED_AT {
+                return (summaries, oldest);
+            }
+            (seen, oldest) = (seen + 1, Some(slot.first_seen));
+            if wanted(&slot.key) {
+                summaries.extend(self.summary(slot));
+            }
+        }
+        (summaries, None)
     }
 
     fn summary(&self, slot: &JobSlot) -> Option<JobSummary> {

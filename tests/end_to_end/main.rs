@@ -25,6 +25,7 @@ mod event_stream;
 mod faults;
 mod field_clients;
 mod http;
+mod polling;
 mod provisioning;
 mod replaying;
 mod rewinds;

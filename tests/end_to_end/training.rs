@@ -160,6 +160,31 @@ async fn every_message_has_the_numbers_that_clients_read_without_looking() {
 }
 
 #[tokio::test]
+async fn what_one_client_knows_of_a_job_is_not_lost_because_another_knows_less() {
+    let deployment = Deployment::with_arguments(&["--workers", "1"]).await;
+    deployment.tell("training/7", &[("progress", json!({ "data": { "progress": 0.5 } }))]).await;
+    let first = admitted(&deployment, "7").await;
+    let mut knows = admitted(&deployment, "7").await;
+    deployment.tell("training/7", &[("progress", json!({ "data": { "current_loss": 2 } }))]).await;
+    assert_eq!(knows.message().await["progress"], 0.5);
+    // The state that this one begins with is the last event of every type.
+    let mut knows_less = watching(&deployment, "7", "ws").await;
+    assert_eq!(knows_less.message().await["progress"], 0);
+    drop(first);
+    eventually("the first is gone", async || {
+        (deployment.metric("jobwire_connections").await < 3.0).then_some(())
+    })
+    .await;
+    for loss in [1.0, 0.5] {
+        let told = json!({ "data": { "current_loss": loss } });
+        deployment.tell("training/7", &[("progress", told)]).await;
+        let told = knows.message().await;
+        assert_eq!((&told["progress"], &told["current_loss"]), (&json!(0.5), &json!(loss)));
+        assert_eq!(knows_less.message().await["current_loss"], json!(loss));
+    }
+}
+
+#[tokio::test]
 async fn ten_connections_may_watch_a_job_and_a_place_that_is_left_is_free() {
     let deployment = Deployment::start().await;
     deployment.tell("training/1", &[("job_started", json!({}))]).await;

@@ -60,6 +60,7 @@ impl Run {
             _ => None,
         };
         let request = Request {
+            cursor_must_hold: false,
             after,
             epoch,
             event_types: filter.map(|kind| vec![TYPES[kind].into()]),

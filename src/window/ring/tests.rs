@@ -13,7 +13,8 @@ fn append(ring: &mut Ring, id: u64, subject: &str, payload: &[u8]) {
 }
 
 fn encoded(message: bytes::Bytes, body: std::ops::Range<usize>) -> EncodedEvent {
-    EncodedEvent { message, body, after: Default::default(), ends: false, types_differ: false }
+    let (before, after) = Default::default();
+    EncodedEvent { message, body, before, after, ends: false, types_differ: false }
 }
 
 const EVERYTHING: ReadBound =
