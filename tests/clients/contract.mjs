@@ -157,6 +157,20 @@ export class TrainingContract {
   }
 }
 
+/** The same run as a resource that is polled. */
+export class TrainingResourceContract extends TrainingContract {
+  receive(text) {
+    const state = parse(text);
+    const counts = { progress: between(0, 1), current_epoch: number, total_epochs: number };
+    const status = one('pending', 'running', 'paused', 'succeeded', 'failed', 'stopped');
+    check(state, { job_id: exactly(this.job), status, ...counts }, { current_loss: number });
+    if (state.status === 'succeeded') check(state, { model_id: string, final_metrics: object });
+    if (state.status === 'failed') check(state, { error_message: string });
+    this.isFinal = ['succeeded', 'failed', 'stopped'].includes(state.status);
+    return state;
+  }
+}
+
 export class AgentContract {
   constructor() {
     this.messages = 0;

@@ -20,22 +20,28 @@ const UPGRADE: [(&str, &str); 4] = [
 ];
 
 /// Every path that asks for a token, each of a job that the tests' tokens allow.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 9] = [
     "/ws/optimization",
     "/",
     "/api/v1/training-jobs/7/ws",
     "/api/v1/training-jobs/7/stream",
     "/ws/agent-progress/7",
+    "/api/v1/training-jobs/7",
     "/api/v1/jobs/agent/7/events",
+    "/api/v1/jobs/agent/7",
     "/api/v1/jobs",
 ];
 
 /// What a place answers to a request with these header fields: an upgrade where it is a
 /// WebSocket.
 async fn ask(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Response {
-    let is_plain = path.starts_with("/api/v1/jobs");
-    let upgrade = if is_plain { &[] } else { UPGRADE.as_slice() };
+    let upgrade = if is_websocket(path) { UPGRADE.as_slice() } else { &[] };
     exchange(address, &request(address, path, &[upgrade, fields].concat())).await
+}
+
+fn is_websocket(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    path == "/" || path.starts_with("/ws/") || path.ends_with("/ws") || path.ends_with("/stream")
 }
 
 /// What a place answers to a request with a token.

@@ -5,7 +5,7 @@
 mod scripts;
 mod strictness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -119,6 +119,49 @@ async fn a_training_client_is_let_in_by_its_token_and_by_no_other() {
                 assert_eq!(client.count("open"), 0, "refused before the upgrade");
             }
         }
+    }
+    field.close().await;
+}
+
+#[tokio::test]
+async fn clients_that_poll_a_training_run_see_its_end() {
+    let deployment = Deployment::start().await;
+    let mut field = Field::start();
+    let script = training();
+    deployment.tell(script.job, &script.beginning).await;
+    let (_, id) = script.job.split_once('/').expect("kind/id");
+    let address = deployment.gateway.address;
+    let options = json!({ "address": address, "job": id, "pollEvery": 100 });
+    let mut clients = Vec::new();
+    for language in [Language::Node, Language::Python] {
+        clients.push(field.open(language, "training_polling", &options).await);
+    }
+    clients.push(field.open_at_home("training_polling", &options).await);
+    for events in [&script.middle, &script.retry, &script.ending] {
+        for client in &mut clients {
+            let before = client.texts().len();
+            client.received(before + 2).await;
+        }
+        deployment.tell(script.job, events).await;
+    }
+    for client in &mut clients {
+        client.is_content().await;
+        let told: Vec<Value> = client.texts().iter().map(|text| parsed(text)).collect();
+        let statuses: BTreeSet<&str> =
+            told.iter().filter_map(|state| state["status"].as_str()).collect();
+        assert!(statuses.is_superset(&BTreeSet::from(["running", "succeeded"])), "{statuses:?}");
+        assert!(!statuses.contains("failed"), "it was to be tried again: {statuses:?}");
+        let (first, last) = (&told[0], &told[told.len() - 1]);
+        assert_eq!((&first["job_id"], &first["current_epoch"]), (&json!(42), &json!(1)));
+        assert_eq!((&last["model_id"], &last["current_epoch"]), (&json!("m-7"), &json!(4)));
+    }
+    let ends = clients.iter().map(|client| client.texts().pop());
+    assert_eq!(ends.collect::<BTreeSet<_>>().len(), 1, "the same end for all");
+
+    let unknown = json!({ "address": address, "job": "nothing" });
+    for language in [Language::Node, Language::Python] {
+        let mut client = field.open(language, "training_polling", &unknown).await;
+        assert!(client.complains().await.contains("404"));
     }
     field.close().await;
 }

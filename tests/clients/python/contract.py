@@ -187,6 +187,24 @@ class TrainingContract:
         claim(self.is_final and code == 1000, "closed before the end, or not with 1000", code)
 
 
+class TrainingResourceContract(TrainingContract):
+    """The same run as a resource that is polled."""
+
+    def receive(self, text):
+        state = parse(text)
+        known = ("pending", "running", "paused", "succeeded", "failed", "stopped")
+        counts = {"progress": number, "current_epoch": number, "total_epochs": number}
+        required = {"job_id": exactly(self.job), "status": one(*known), **counts}
+        check(state, required, {"current_loss": number})
+        claim(0 <= state["progress"] <= 1, "progress is not between 0 and 1", state)
+        if state["status"] == "succeeded":
+            check(state, {"model_id": string, "final_metrics": mapping})
+        if state["status"] == "failed":
+            check(state, {"error_message": string})
+        self.is_final = state["status"] in ("succeeded", "failed", "stopped")
+        return state
+
+
 class AgentContract:
     FIRST = "Connected to agent progress stream"
 

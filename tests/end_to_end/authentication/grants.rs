@@ -185,6 +185,11 @@ async fn a_path_of_another_job_is_403_before_the_upgrade() {
         "/api/v1/jobs/optimization/team7-a/events",
         "/api/v1/jobs/agent/team7/events",
         "/api/v1/jobs/agent/team8-a/events?kind=training",
+        "/api/v1/jobs/agent/team8-a/events?after=0&limit=5",
+        "/api/v1/jobs/agent/team8-a",
+        "/api/v1/training-jobs/team8-a",
+        "/api/v1/training-jobs/team7-a?kind=agent2",
+        "/api/v1/training-jobs/team7-a/ws?kind=%6fptimization",
     ] {
         let answer = ask_with(address, path, &token).await;
         assert_eq!(answer.status, 403, "{path}: {answer:?}");
@@ -196,7 +201,10 @@ async fn a_path_of_another_job_is_403_before_the_upgrade() {
         "/api/v1/training-jobs/*/ws",
         "/api/v1/training-jobs/team7-a/ws?kind=*",
         "/api/v1/training-jobs/team7-a/ws?kind=",
-        "/api/v1/training-jobs/team7-a/ws?kind=train%69ng",
+        "/api/v1/training-jobs/team7-a/ws?kind=training%00",
+        "/api/v1/training-jobs/team7-a/ws?kind=train%2A",
+        "/api/v1/training-jobs/team7-*",
+        "/api/v1/jobs/agent/team7-*",
         "/ws/agent-progress/team7-*",
         "/ws/agent-progress/%2e%2e",
         "/api/v1/jobs/agent/team7-*/events",
@@ -206,7 +214,11 @@ async fn a_path_of_another_job_is_403_before_the_upgrade() {
         assert_eq!(answer.status, 400, "{path}: {answer:?}");
         assert_eq!(answer.json()["code"], "INVALID_JOB_ID", "{path}");
     }
-    for path in ["/api/v1/training-jobs/team7-a/ws", "/ws/agent-progress/team7-b?kind=training"] {
+    for path in [
+        "/api/v1/training-jobs/team7-a/ws",
+        "/api/v1/training-jobs/team7-a/ws?kind=train%69ng",
+        "/ws/agent-progress/team7-b?kind=training",
+    ] {
         assert_eq!(ask_with(address, path, &token).await.status, 101, "{path}");
     }
 }
