@@ -58,7 +58,7 @@ async fn jobs_are_listed_with_those_that_began_last_first() {
 async fn the_job_list_of_an_empty_stream_is_empty() {
     let deployment = Deployment::start().await;
     let answer = deployment.gateway.public_get("/api/v1/jobs").await;
-    assert_eq!(answer.json(), json!({ "jobs": [] }));
+    assert_eq!(answer.json(), json!({ "jobs": [], "next": null }));
 }
 
 #[tokio::test]
