@@ -11,6 +11,7 @@ use crate::families::{counter, gauge};
 use crate::journal::catch_up::CatchUpObserver;
 use crate::journal::tail::TailObserver;
 use crate::session::SessionMetrics;
+use crate::tls::TlsMetrics;
 use crate::window::{Ring, Window};
 
 /// Every family of the process.
@@ -22,6 +23,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// Tokens and keys.
     pub auth: AuthMetrics,
+    /// Certificates.
+    pub tls: TlsMetrics,
     window: WindowMetrics,
 }
 
@@ -44,6 +47,7 @@ impl Metrics {
             sessions: SessionMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,
             auth: AuthMetrics::register(&registry)?,
+            tls: TlsMetrics::register(&registry)?,
             window: WindowMetrics::register(&registry)?,
             registry,
         })

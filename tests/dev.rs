@@ -7,7 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -129,6 +130,24 @@ async fn one_demo_follows_the_other() {
     let first = dev.until("berlin52-").await;
     assert!(dev.until("ended").await.contains("exit status: 0"));
     assert_ne!(dev.until("berlin52-").await, first);
+}
+
+#[tokio::test]
+async fn a_page_that_another_port_serves_may_use_the_gateway() {
+    let mut dev = Dev::start(&["--no-demo"]);
+    let line = dev.until("gateway").await;
+    let address = line.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = address.expect("the gateway's address");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let request = format!(
+        "GET /api/v1/jobs HTTP/1.1\r\nHost: {address}\r\nOrigin: http://localhost:3000\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("access-control-allow-origin: http://localhost:3000\r\n"), "{answer}");
 }
 
 #[tokio::test]

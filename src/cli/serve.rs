@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use super::signals::StopSignals;
 use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
-use crate::config::{Config, NatsConfig};
+use crate::config::{Config, NatsConfig, TlsConfig};
 use crate::drain::Drain;
-use crate::http::{self, Admin, Places, Public, PublicSource, Readiness, Serving};
+use crate::http::{self, Admin, Origins, Places, Public, PublicSource, Readiness, Serving};
 use crate::journal::catalog::Catalog;
 use crate::journal::catch_up::CatchUp;
 use crate::journal::connection::{Client, connect_in_background};
@@ -20,6 +20,7 @@ use crate::journal::requests::StreamApi;
 use crate::journal::tail::{Tail, TailStatus};
 use crate::metrics::Metrics;
 use crate::session::{Source, WorkerSettings};
+use crate::tls::{Reload, TlsAccept};
 use crate::window::Window;
 
 /// How long connections that were closed last have to end.
@@ -55,8 +56,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         sources: connections.readable(&config, &windows),
         routes: Arc::new(config.routes.clone()),
         drain: drain.clone(),
+        origins: Origins::new(config.allowed_origins.clone()),
         places: Places::new(config.limits.max_connections),
         verifier: verifier.clone(),
+        tls: config.tls.clone().map(|tls| accept_tls(tls, &metrics)),
     };
     let settings = WorkerSettings {
         sources,
@@ -85,6 +88,13 @@ fn verifier(auth: &AuthConfig, metrics: &Metrics) -> anyhow::Result<Option<Verif
         tokio::spawn(refresh.run());
     }
     Ok(Some(verifier))
+}
+
+/// Who makes TLS handshakes, with files that are looked at from now on.
+fn accept_tls(TlsConfig { files, pair }: TlsConfig, metrics: &Metrics) -> TlsAccept {
+    let (accept, reload) = Reload::new(files, pair, metrics.tls.clone());
+    tokio::spawn(reload.run());
+    accept
 }
 
 /// Two connections to NATS: a large history never stands before a live event.

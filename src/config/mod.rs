@@ -1,12 +1,13 @@
 //! Every setting of the gateway, in one place.
 //!
-//! A setting is declared once, in [`Settings`] or [`NatsSettings`], and can be given in three
+//! A setting is declared once, in [`Settings`] or the settings it holds, and can be given in three
 //! ways. What is nearer to the person who types wins: command line, then environment, then
 //! configuration file, then the default. [`Settings::resolve`] merges the three and checks the
 //! values, so that a mistake is told before any socket is bound.
 
 mod nats;
 pub mod routes;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,10 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{AuthConfig, AuthSettings};
+use crate::origin::AllowedOrigins;
 pub use nats::{NatsConfig, NatsIdentity, NatsSettings};
 use routes::{RouteSettings, Routes};
+pub use tls::{TlsConfig, TlsSettings};
 
 /// A subscribe is answered within 10 s, whatever becomes of the job.
 const LONGEST_JOB_GRACE: Duration = Duration::from_secs(8);
@@ -68,6 +71,15 @@ pub struct Settings {
     #[arg(long, env = "JOBWIRE_ADMIN_LISTEN", value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_listen: Option<SocketAddr>,
+    /// Origin whose web pages may use the gateway, beside its own; several with commas:
+    /// https://app.example.com, https://*.example.com, null, or * for any [default: none]
+    #[arg(long, env = "JOBWIRE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_origins: Option<Vec<String>>,
+
+    /// TLS on the public addresses.
+    #[command(flatten)]
+    pub tls: TlsSettings,
 
     /// How NATS is reached.
     #[command(flatten)]
@@ -169,6 +181,10 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
+    /// Whose pages may use the gateway, beside its own.
+    pub allowed_origins: AllowedOrigins,
+    /// TLS on the public addresses; `None`: none.
+    pub tls: Option<TlsConfig>,
     /// How NATS is reached.
     pub nats: NatsConfig,
     /// Threads that serve connections.
@@ -264,6 +280,8 @@ impl Settings {
             admin_listen: self
                 .admin_listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
+            allowed_origins: origins(self.allowed_origins.as_deref().unwrap_or_default())?,
+            tls: self.tls.resolve()?,
             nats,
             workers: within("workers", self.workers.unwrap_or(cores), 1, 1024)?,
             limits: Limits {
@@ -310,6 +328,16 @@ impl Settings {
             log: self.log.unwrap_or_else(|| "info".into()),
         })
     }
+}
+
+fn origins(entries: &[String]) -> Result<AllowedOrigins, ConfigError> {
+    let mut origins = AllowedOrigins::default();
+    for entry in entries {
+        origins
+            .allow(entry)
+            .map_err(|error| invalid("allowed_origins", format!("{entry:?} {error}")))?;
+    }
+    Ok(origins)
 }
 
 fn lay_over(below: &mut toml::Table, above: toml::Table) {

@@ -35,6 +35,8 @@ pub enum HttpError {
     JobNotFound,
     /// The token does not allow it.
     Forbidden,
+    /// The page's origin is not allowed.
+    OriginForbidden,
     /// NATS does not answer, or there is no place.
     Unavailable,
     /// The process is stopping.
@@ -47,7 +49,7 @@ impl HttpError {
     fn status(self) -> StatusCode {
         match self {
             Self::NotFound | Self::JobNotFound => StatusCode::NOT_FOUND,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::OriginForbidden => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::BadUpgrade
@@ -74,6 +76,7 @@ impl HttpError {
             Self::InvalidWait => "INVALID_WAIT",
             Self::JobNotFound => "JOB_NOT_FOUND",
             Self::Forbidden => "FORBIDDEN",
+            Self::OriginForbidden => "ORIGIN_FORBIDDEN",
             Self::Unavailable => "UNAVAILABLE",
             Self::Draining => "DRAINING",
             Self::Internal => "INTERNAL",
@@ -96,6 +99,7 @@ impl HttpError {
             Self::InvalidListLimit => "limit must be a whole number from 1 to 500",
             Self::JobNotFound => "Job not found",
             Self::Forbidden => "The token does not allow this",
+            Self::OriginForbidden => "Pages of this origin may not use this gateway",
             Self::Unavailable => "The event store does not answer, try again",
             Self::Draining => "This gateway is stopping: connect again",
             Self::Internal => "The gateway failed",

@@ -11,6 +11,7 @@ mod body;
 mod events;
 mod job;
 mod jobs;
+mod origin;
 mod page;
 mod places;
 mod polling;
@@ -20,5 +21,6 @@ mod server;
 mod upgrade;
 
 pub use admin::{Admin, Readiness};
+pub use origin::Origins;
 pub use places::Places;
 pub use server::{BindError, Public, PublicSource, Serving, bind, serve_admin};

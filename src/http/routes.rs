@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode, header};
 
-use super::answer::{Answer, HttpError};
+use super::answer::{Answer, HttpError, set, text};
 use super::body::AnswerBody;
 use super::query::Query;
 use super::server::Public;
@@ -90,7 +90,27 @@ pub async fn answer(
     worker: &Rc<Worker>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
+    let visitor = public.origins.visitor(request.headers());
+    let mut answer = match visitor.answer(request.method(), request.headers()) {
+        Some(answer) => whole(answer),
+        None => answer_visitor(public, worker, request).await,
+    };
+    visitor.mark(&mut answer);
+    answer
+}
+
+/// Answers a request of somebody who may send it.
+async fn answer_visitor(
+    public: &Public,
+    worker: &Rc<Worker>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
     let Some(resource) = find(public, &request) else { return whole(HttpError::NotFound) };
+    if *request.method() == Method::OPTIONS {
+        let mut answer = text(StatusCode::NO_CONTENT, "");
+        set(&mut answer, header::ALLOW, "GET, HEAD, OPTIONS");
+        return whole(answer);
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return whole(HttpError::MethodNotAllowed);
     }

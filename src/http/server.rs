@@ -10,12 +10,14 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::admin::Admin;
 use super::answer::Answer;
+use super::origin::Origins;
 use super::places::Places;
 use super::routes;
 use crate::auth::Verifier;
@@ -23,6 +25,7 @@ use crate::config::routes::Routes;
 use crate::drain::Drain;
 use crate::journal::catalog::Catalog;
 use crate::session::{Worker, WorkerSettings};
+use crate::tls::TlsAccept;
 use crate::window::Window;
 
 /// Connects that may wait to be accepted. With the usual 128, two hundred connects at once fell
@@ -93,10 +96,14 @@ pub struct Public {
     pub routes: Arc<Routes>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
+    /// Whose pages may use it.
+    pub origins: Origins,
     /// How many connections there may be.
     pub places: Places,
     /// Who checks tokens; `None`: nobody asks for one.
     pub verifier: Option<Verifier>,
+    /// Who makes TLS handshakes; `None`: connections are plain.
+    pub tls: Option<TlsAccept>,
 }
 
 /// The threads that serve connections.
@@ -204,7 +211,19 @@ async fn run_worker(
     }
 }
 
+/// Handshakes are made here and not where connections are accepted: they take time and computing.
 async fn serve_connection(public: Rc<Public>, worker: Rc<Worker>, stream: TcpStream) {
+    let Some(tls) = public.tls.clone() else { return serve_http(public, worker, stream).await };
+    match tls.handshake(stream).await {
+        Ok(stream) => serve_http(public, worker, stream).await,
+        Err(error) => tracing::debug!(%error, "a connection was closed before any request"),
+    }
+}
+
+async fn serve_http<S>(public: Rc<Public>, worker: Rc<Worker>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = service_fn(move |request| {
         let (public, worker) = (Rc::clone(&public), Rc::clone(&worker));
         async move { Ok::<_, Infallible>(routes::answer(&public, &worker, request).await) }

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use std::borrow::Cow;
 use std::rc::Rc;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::access;
 use super::answer::{Answer, HttpError};
@@ -59,8 +60,7 @@ pub async fn upgrade(
     let place = public.places.take(&profile);
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        // A client that is gone before the answer was written needs no session.
-        if let Ok(socket) = socket(websocket).await {
+        if let Some(socket) = socket(websocket).await {
             let endpoint = Endpoint::WebSocket(Box::new(socket));
             worker.serve(endpoint, profile, place.refusal()).await;
         }
@@ -69,15 +69,25 @@ pub async fn upgrade(
     Ok(answer)
 }
 
-/// The stream below the upgrade, and what was read of it already.
-async fn socket(
-    websocket: HyperWebsocket,
-) -> Result<Socket, hyper_tungstenite::tungstenite::Error> {
-    let upgraded: Upgraded = websocket.await?.into_inner().into_inner();
-    Ok(match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Socket::new(Transport::Tcp(parts.io.into_inner()), parts.read_buf.to_vec()),
-        Err(upgraded) => {
-            Socket::new(Transport::Other(Box::new(TokioIo::new(upgraded))), Vec::new())
+/// The stream below the upgrade, and what was read of it already; `None` if the client is gone
+/// before the answer was written.
+async fn socket(websocket: HyperWebsocket) -> Option<Socket> {
+    let upgraded: Upgraded = websocket.await.ok()?.into_inner().into_inner();
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            let transport = Transport::Tcp(parts.io.into_inner());
+            return Some(Socket::new(transport, parts.read_buf.to_vec()));
         }
-    })
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+        Ok(parts) => {
+            let transport = Transport::Tls(Box::new(parts.io.into_inner()));
+            Some(Socket::new(transport, parts.read_buf.to_vec()))
+        }
+        Err(_) => {
+            tracing::error!("a connection was upgraded that is neither TCP nor TLS");
+            None
+        }
+    }
 }

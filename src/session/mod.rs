@@ -6,7 +6,7 @@
 //! batches go out, and a connection ends with a named reason ([`Ending`]).
 //!
 //! What a subscription means is decided in `subscription`, how a message looks in `dialect`.
-//! HTTP, routes and TLS are not known here.
+//! HTTP and routes are not known here; of TLS only how its bytes reach the socket.
 
 mod connection;
 mod conversation;
@@ -20,6 +20,7 @@ mod outgoing;
 mod polling;
 mod requests;
 mod socket;
+mod transport;
 mod wheel;
 mod worker;
 
@@ -29,5 +30,6 @@ pub use endpoint::Endpoint;
 pub use event_pipe::{EventBody, EventPipe, Opening, event_pipe};
 pub use metrics::SessionMetrics;
 pub use polling::{PollRefusal, PollRequest, PolledPage};
-pub use socket::{Socket, Transport};
+pub use socket::Socket;
+pub use transport::Transport;
 pub use worker::{Charge, Source, Worker, WorkerSettings};

@@ -3,8 +3,7 @@
 //! tungstenite reads frames and keeps the protocol; its own replies (pong, close) go into the
 //! same queue as our frames, so that a half-written frame is always finished first.
 
-use std::io::{self, IoSlice, Read, Write};
-use std::pin::Pin;
+use std::io::{self, Read, Write};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -12,59 +11,16 @@ use hyper_tungstenite::tungstenite::error::{CapacityError, Error};
 use hyper_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use hyper_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use hyper_tungstenite::tungstenite::{Message, Utf8Bytes, WebSocket};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 
 use super::ending::{Ending, Farewell};
-use super::outgoing::{GATHER, Outgoing};
+use super::outgoing::Outgoing;
+use super::transport::Transport;
 
 /// Bytes of a client's message at most (PROTOCOLS section 1).
 pub const MAX_MESSAGE: usize = 64 * 1024;
 /// tungstenite's default of 128 KiB costs 132 KB a connection, this 5.4 KB (measured).
 const READ_BUFFER: usize = 4 * 1024;
-
-/// A byte stream of any kind.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// What a socket is made of.
-pub enum Transport {
-    /// Plain TCP.
-    Tcp(TcpStream),
-    /// TLS, or a pipe in a test.
-    Other(Box<dyn Stream>),
-}
-
-impl Transport {
-    fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Other(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-
-    fn poll_write(
-        &mut self,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Other(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
-    }
-
-    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Other(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-}
 
 /// What tungstenite reads from and writes to.
 struct Pipe {
@@ -172,7 +128,8 @@ impl Socket {
 
     /// Bytes that wait.
     pub fn pending(&self) -> usize {
-        self.websocket.get_ref().outgoing.pending()
+        let pipe = self.websocket.get_ref();
+        pipe.outgoing.pending() + pipe.transport.held()
     }
 
     /// Writes what waits; tells how many bytes the socket took, and whether any are left.
@@ -181,24 +138,7 @@ impl Socket {
     /// The connection is broken.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> (usize, Poll<io::Result<()>>) {
         let pipe = self.websocket.get_mut();
-        let mut accepted = 0;
-        while pipe.outgoing.pending() > 0 {
-            let mut slices = [IoSlice::new(&[]); GATHER];
-            let count = pipe.outgoing.gather(&mut slices);
-            let slices = slices.get(..count).unwrap_or_default();
-            match pipe.transport.poll_write(context, slices) {
-                Poll::Ready(Ok(0)) => {
-                    return (accepted, Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
-                }
-                Poll::Ready(Ok(written)) => {
-                    accepted += written;
-                    pipe.outgoing.advance(written);
-                }
-                Poll::Ready(Err(error)) => return (accepted, Poll::Ready(Err(error))),
-                Poll::Pending => return (accepted, Poll::Pending),
-            }
-        }
-        (accepted, Poll::Ready(Ok(())))
+        pipe.transport.poll_send(context, &mut pipe.outgoing)
     }
 
     /// Ends our side of the stream.
@@ -223,9 +163,7 @@ impl Socket {
     /// Gives the connection up without a word: the peer sees a reset, and the kernel frees what
     /// it had queued.
     pub fn reset(&mut self) {
-        if let Transport::Tcp(stream) = &self.websocket.get_ref().transport
-            && let Err(error) = stream.set_zero_linger()
-        {
+        if let Err(error) = self.websocket.get_ref().transport.tcp().set_zero_linger() {
             tracing::debug!(%error, "a stuck connection is closed without a reset");
         }
     }

@@ -144,6 +144,9 @@ async fn start_gateway(arguments: &DevArguments, nats: &NatsSettings) -> anyhow:
         "serve".to_owned(),
         format!("--listen={}", arguments.listen),
         format!("--admin-listen={admin}"),
+        // A page that is being written is served by some other port of this machine, and its
+        // origin is another one.
+        "--allowed-origins=*".to_owned(),
         // Whoever tries things out does not want to wait for a gentle end.
         "--drain=1s".to_owned(),
     ];

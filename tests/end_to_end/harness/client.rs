@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::transcript::Transcript;
-use super::{PATIENCE, within, within_time};
+use super::{ByteStream, PATIENCE, within, within_time};
 
 /// Where the optimisation dialect is spoken.
 pub const PATH: &str = "/ws/optimization";
@@ -41,7 +41,7 @@ pub enum Ended {
 
 /// One connection.
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Box<dyn ByteStream>>,
     /// Bytes of text received so far.
     pub received_bytes: usize,
 }
@@ -57,7 +57,13 @@ impl Client {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4 << 10).expect("a small receive buffer");
         let stream = within("the connection", socket.connect(address)).await.expect("a connection");
-        Self::upgrade(stream, address).await.expect("a WebSocket connection")
+        Self::over(stream, address).await
+    }
+
+    /// Upgrades a connection of one's own.
+    pub async fn over(stream: impl ByteStream + 'static, address: SocketAddr) -> Self {
+        let upgrading = Self::upgrade(stream, address);
+        within("the upgrade is answered", upgrading).await.expect("a WebSocket connection")
     }
 
     /// Connects to somebody who might not be there, or not want us.
@@ -66,7 +72,11 @@ impl Client {
         within("the upgrade is answered", connecting).await
     }
 
-    async fn upgrade(stream: TcpStream, address: SocketAddr) -> Result<Self, tungstenite::Error> {
+    async fn upgrade(
+        stream: impl ByteStream + 'static,
+        address: SocketAddr,
+    ) -> Result<Self, tungstenite::Error> {
+        let stream: Box<dyn ByteStream> = Box::new(stream);
         let limits = WebSocketConfig::default()
             .read_buffer_size(16 << 10)
             .max_message_size(Some(LARGEST_MESSAGE))

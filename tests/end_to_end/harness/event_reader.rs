@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::plain_http::request;
-use super::within;
+use super::{ByteStream, within};
 
 /// What stands between two empty lines.
 #[derive(Debug, Default, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Block {
 
 /// An answer that is read event by event.
 pub struct EventReader {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn ByteStream>>,
     /// The header fields, in lower case.
     pub head: String,
     /// Content that has come and was not read yet.
@@ -46,15 +46,16 @@ impl EventReader {
         Self::ask(stream.expect("a connection"), address, path, &[]).await
     }
 
-    async fn ask(
-        mut stream: TcpStream,
+    /// Asks over a connection of one's own.
+    pub async fn ask(
+        mut stream: impl ByteStream + 'static,
         address: SocketAddr,
         path: &str,
         headers: &[(&str, &str)],
     ) -> Self {
         let request = request(address, path, headers);
         stream.write_all(request.as_bytes()).await.expect("a request is sent");
-        let stream = BufReader::with_capacity(4 << 10, stream);
+        let stream = BufReader::with_capacity(4 << 10, Box::new(stream) as Box<dyn ByteStream>);
         let mut reader = Self { stream, head: String::new(), content: Vec::new() };
         while !reader.head.ends_with("\r\n\r\n") {
             let line = within("the answer's head", reader.stream.read_line(&mut reader.head)).await;

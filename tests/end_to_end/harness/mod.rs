@@ -11,17 +11,24 @@ pub mod nats;
 pub mod plain_http;
 pub mod publisher;
 pub mod raw_client;
+pub mod tls;
 pub mod transcript;
 pub mod watcher;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 /// Longest wait for anything that has no time of its own in the contract.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often a condition is looked at that nothing announces.
 const GLANCE: Duration = Duration::from_millis(20);
+
+/// A connection of any kind.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// Awaits something for at most [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

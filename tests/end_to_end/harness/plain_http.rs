@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::within;
+use super::{ByteStream, within};
 
 /// What a server answered.
 #[derive(Debug)]
@@ -57,12 +57,20 @@ pub async fn exchange(address: SocketAddr, request: &str) -> Response {
 
 /// Sends a request as it is; an error if nobody answers.
 pub async fn try_exchange(address: SocketAddr, request: &str) -> std::io::Result<Response> {
-    let mut stream = BufReader::new(TcpStream::connect(address).await?);
+    try_exchange_over(TcpStream::connect(address).await?, request).await
+}
+
+/// The same over a connection of one's own.
+pub async fn try_exchange_over(
+    stream: impl ByteStream,
+    request: &str,
+) -> std::io::Result<Response> {
+    let mut stream = BufReader::new(stream);
     stream.write_all(request.as_bytes()).await?;
     read_response(&mut stream).await
 }
 
-async fn read_response(stream: &mut BufReader<TcpStream>) -> std::io::Result<Response> {
+async fn read_response(stream: &mut BufReader<impl ByteStream>) -> std::io::Result<Response> {
     let status_line = read_line(stream).await?;
     let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
     let status = status.ok_or_else(|| std::io::Error::other(format!("{status_line:?}")))?;
@@ -77,7 +85,10 @@ async fn read_response(stream: &mut BufReader<TcpStream>) -> std::io::Result<Res
     Ok(response)
 }
 
-async fn read_body(stream: &mut BufReader<TcpStream>, head: &Response) -> std::io::Result<Vec<u8>> {
+async fn read_body(
+    stream: &mut BufReader<impl ByteStream>,
+    head: &Response,
+) -> std::io::Result<Vec<u8>> {
     let mut body = Vec::new();
     if head.status == 101 {
         return Ok(body);
@@ -104,7 +115,7 @@ async fn read_body(stream: &mut BufReader<TcpStream>, head: &Response) -> std::i
     Ok(body)
 }
 
-async fn read_line(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+async fn read_line(stream: &mut BufReader<impl ByteStream>) -> std::io::Result<String> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
