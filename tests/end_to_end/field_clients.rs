@@ -13,7 +13,7 @@ use crate::harness::client::{events_in, id_of};
 use crate::harness::cut_proxy::CutProxy;
 use crate::harness::deployment::Deployment;
 use crate::harness::field_client::{Field, FieldClient, Language};
-use crate::harness::issuer::{guarded, token, watching};
+use crate::harness::issuer::{guarded_with, token, watching};
 use scripts::{Script, agent, beam_search, optimization, training};
 
 /// More heartbeats than a real route sends, so that there are some.
@@ -28,8 +28,9 @@ struct Watchers {
 
 #[tokio::test]
 async fn every_client_sees_its_job_to_the_end_and_all_languages_see_the_same() {
-    let deployment = Deployment::configured(HEARTBEATS).await;
     let mut field = Field::start();
+    let allowed = format!("allowed_origins = [{:?}]\n{HEARTBEATS}", field.origin);
+    let deployment = Deployment::configured(&allowed).await;
     // What cuts the connections of those who come back by themselves.
     let proxy = CutProxy::start(deployment.gateway.address).await;
     let mut all = Vec::new();
@@ -100,8 +101,8 @@ async fn every_client_sees_its_job_to_the_end_and_all_languages_see_the_same() {
 
 #[tokio::test]
 async fn a_training_client_is_let_in_by_its_token_and_by_no_other() {
-    let deployment = guarded().await;
     let mut field = Field::start();
+    let deployment = guarded_with("", &["--allowed-origins", &field.origin]).await;
     let script = training();
     for (event_type, payload) in script.beginning.iter().chain(&script.ending) {
         deployment.publisher.publish_of(script.job, event_type, payload).await;
@@ -125,18 +126,17 @@ async fn a_training_client_is_let_in_by_its_token_and_by_no_other() {
 
 #[tokio::test]
 async fn clients_that_poll_a_training_run_see_its_end() {
-    let deployment = Deployment::start().await;
     let mut field = Field::start();
+    let deployment = Deployment::with_arguments(&["--allowed-origins", &field.origin]).await;
     let script = training();
     deployment.tell(script.job, &script.beginning).await;
     let (_, id) = script.job.split_once('/').expect("kind/id");
     let address = deployment.gateway.address;
     let options = json!({ "address": address, "job": id, "pollEvery": 100 });
     let mut clients = Vec::new();
-    for language in [Language::Node, Language::Python] {
+    for language in Language::ALL {
         clients.push(field.open(language, "training_polling", &options).await);
     }
-    clients.push(field.open_at_home("training_polling", &options).await);
     for events in [&script.middle, &script.retry, &script.ending] {
         for client in &mut clients {
             let before = client.texts().len();
@@ -159,7 +159,7 @@ async fn clients_that_poll_a_training_run_see_its_end() {
     assert_eq!(ends.collect::<BTreeSet<_>>().len(), 1, "the same end for all");
 
     let unknown = json!({ "address": address, "job": "nothing" });
-    for language in [Language::Node, Language::Python] {
+    for language in Language::ALL {
         let mut client = field.open(language, "training_polling", &unknown).await;
         assert!(client.complains().await.contains("404"));
     }
@@ -168,8 +168,8 @@ async fn clients_that_poll_a_training_run_see_its_end() {
 
 #[tokio::test]
 async fn a_final_failure_and_a_job_that_is_not_there_are_told_in_every_systems_way() {
-    let deployment = Deployment::start().await;
     let mut field = Field::start();
+    let deployment = Deployment::with_arguments(&["--allowed-origins", &field.origin]).await;
     let failed = json!({ "data": {
         "error": "out of memory", "code": "OOM", "errorStack": "at step 3", "message": "out of memory",
     } });

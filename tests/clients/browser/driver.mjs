@@ -20,8 +20,8 @@ const FLAGS = [
   '--disable-sync',
 ];
 
-/** The clients' files, at an origin that is not the gateway's. */
-async function serveFiles() {
+/** The clients' files, at an origin that is not the gateway's but is allowed there. */
+async function serveFiles(port) {
   const server = createServer(async (request, response) => {
     const name = request.url.slice(1);
     if (!/^[a-z_]+\.(mjs|html)$/.test(name)) return response.writeHead(404).end();
@@ -30,8 +30,8 @@ async function serveFiles() {
     const headers = { 'Content-Type': type, 'Access-Control-Allow-Origin': '*' };
     response.writeHead(200, headers).end(await readFile(file));
   });
-  await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
-  return { server, origin: `http://127.0.0.1:${server.address().port}` };
+  await new Promise((listening) => server.listen(port, '127.0.0.1', listening));
+  return { server, origin: `http://127.0.0.1:${port}` };
 }
 
 async function open(context, origin, { name, dialect, options, isOwnOrigin }) {
@@ -58,9 +58,10 @@ async function open(context, origin, { name, dialect, options, isOwnOrigin }) {
 process.stdout.on('error', () => {});
 
 const profile = await mkdtemp(join(tmpdir(), 'field-browser-'));
-const { server, origin } = await serveFiles();
+const [executablePath, port] = process.argv.slice(2);
+const { server, origin } = await serveFiles(Number(port));
 const context = await chromium.launchPersistentContext(profile, {
-  executablePath: process.argv[2],
+  executablePath,
   headless: true,
   args: FLAGS,
 });

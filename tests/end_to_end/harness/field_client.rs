@@ -1,6 +1,7 @@
 //! Clients of the four systems in `tests/clients`, each a program of its own or a page in a browser.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
-use super::within_time;
+use super::{free_address, within_time};
 
 /// How long a dozen programs and a browser may take on a busy machine.
 const SLOW: Duration = Duration::from_secs(60);
@@ -35,12 +36,15 @@ impl Language {
 /// Starts clients; the browser is started once for all pages.
 pub struct Field {
     browser: Browser,
+    /// Where the browser's pages come from.
+    pub origin: String,
 }
 
 impl Field {
     /// Starts the browser.
     pub fn start() -> Self {
-        Self { browser: Browser::start() }
+        let files = free_address();
+        Self { browser: Browser::start(files), origin: format!("http://{files}") }
     }
 
     /// Starts a client of a dialect with its options.
@@ -161,10 +165,11 @@ struct Browser {
 type Pages = Arc<Mutex<HashMap<String, watch::Sender<Vec<Value>>>>>;
 
 impl Browser {
-    fn start() -> Self {
+    fn start(files: SocketAddr) -> Self {
         installed("node_modules/playwright-core");
         let mut command = Command::new(program("node"));
         command.arg(directory().join("browser/driver.mjs")).arg(program("chromium"));
+        command.arg(files.port().to_string());
         // It ends with its input, and takes the browser along: no kill.
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut driver = command.spawn().expect("Node");
