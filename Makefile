@@ -8,7 +8,8 @@ help: ## Show what can be made
 dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it
 	cargo run -- dev
 
-test: ## Check format and lints, run all tests (needs no installed NATS server)
+test: ## Check format and lints, run all tests (installs what they need)
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	tests/clients/prepare
 	cargo test

@@ -6,8 +6,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
-/// What async-nats logs of its connections, `journal::connection` logs with their names.
-const OURS_ALREADY: &str = "async_nats=warn";
+/// What libraries may log unless they are asked for by name.
+///
+/// What async-nats logs of its connections, `journal::connection` logs with their names. At `trace`
+/// tungstenite logs every message, and with it the tokens that clients renew.
+const OF_LIBRARIES: &str = "async_nats=warn,tungstenite=debug";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     // Directives given later win, so that async_nats can still be asked for.
-    EnvFilter::try_new(format!("{OURS_ALREADY},{filter}")).map_err(|error| TelemetryError::Filter {
+    EnvFilter::try_new(format!("{OF_LIBRARIES},{filter}")).map_err(|error| TelemetryError::Filter {
         filter: filter.to_owned(),
         reason: error.to_string(),
     })
@@ -57,6 +60,11 @@ mod tests {
     fn a_filter_that_cannot_be_read_is_quoted() {
         let error = parse("jobwire=loudly").expect_err("no such level");
         assert!(error.to_string().contains("jobwire=loudly"), "{error}");
+    }
+
+    #[test]
+    fn no_message_of_a_client_is_logged_unless_the_library_is_asked_for() {
+        assert!(parse("trace").expect("a filter").to_string().contains("tungstenite=debug"));
     }
 
     #[test]

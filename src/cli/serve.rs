@@ -72,7 +72,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let settings = WorkerSettings {
         sources,
-        verifier,
+        verifier: verifier.clone(),
         timing: config.timing.clone(),
         max_subscriptions: config.limits.max_subscriptions,
         metrics: metrics.sessions.clone(),
@@ -81,7 +81,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let serving = Arc::new(Serving::start(config.workers, &public, &settings)?);
     tokio::spawn(tell_readiness(tails.clone()));
-    let readiness = Readiness { tails, drain };
+    let readiness = Readiness { tails, drain, verifier };
     listeners.serve(&serving, Admin { readiness, metrics, windows });
 
     signals.next().await;

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header;
+use hyper::{Request, StatusCode};
 
-use super::answer::{Answer, HttpError, json};
+use super::answer::{Answer, HttpError, json, set};
 use super::server::Public;
 use crate::auth::{Grant, TokenRefusal};
 use crate::config::routes::Route;
@@ -39,11 +39,16 @@ pub fn check_watch(grant: Option<&Grant>, job: &JobKey) -> Result<(), HttpError>
 }
 
 fn refuse(refusal: TokenRefusal) -> Answer {
-    let body = serde_json::json!({ "error": refusal.to_string(), "code": "UNAUTHORIZED" });
+    let code = match refusal.status() {
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+        _ => "UNAUTHORIZED",
+    };
+    let body = serde_json::json!({ "error": refusal.to_string(), "code": code });
     let mut answer = json(refusal.status(), &body);
-    if let Some(challenge) = refusal.challenge() {
-        let challenge = HeaderValue::from_static(challenge);
-        answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    match refusal.challenge() {
+        Some(challenge) => set(&mut answer, header::WWW_AUTHENTICATE, challenge),
+        None => set(&mut answer, header::RETRY_AFTER, "1"),
     }
     answer
 }

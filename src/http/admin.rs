@@ -7,6 +7,7 @@ use hyper::{Method, Request, StatusCode};
 use tokio::sync::watch;
 
 use super::answer::{Answer, HttpError, text, with_type};
+use crate::auth::Verifier;
 use crate::drain::Drain;
 use crate::journal::tail::TailStatus;
 use crate::metrics::Metrics;
@@ -19,6 +20,8 @@ pub struct Readiness {
     pub tails: Vec<watch::Receiver<TailStatus>>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
+    /// Who checks tokens; `None`: nobody asks for one.
+    pub verifier: Option<Verifier>,
 }
 
 impl Readiness {
@@ -27,9 +30,14 @@ impl Readiness {
             return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
         let tails: Vec<TailStatus> = self.tails.iter().map(|tail| tail.borrow().clone()).collect();
-        let all_ready = tails.iter().all(TailStatus::is_ready);
+        let mut lines: String = tails.iter().map(|tail| format!("{tail}\n")).collect();
+        // Without keys every request would be answered with 503.
+        let has_keys = self.verifier.as_ref().is_none_or(Verifier::is_ready);
+        if !has_keys {
+            lines.push_str("the keys that tokens are checked with are not there\n");
+        }
+        let all_ready = has_keys && tails.iter().all(TailStatus::is_ready);
         let status = if all_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let lines: String = tails.iter().map(|tail| format!("{tail}\n")).collect();
         text(status, lines)
     }
 }

@@ -13,6 +13,7 @@
 mod harness;
 
 mod agent;
+mod authentication;
 mod beam_search;
 mod bounds;
 mod conversations;
@@ -22,6 +23,7 @@ mod drain;
 mod errors;
 mod event_stream;
 mod faults;
+mod field_clients;
 mod http;
 mod origins;
 mod polling;
