@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
+use super::nats::User;
 use super::plain_http::{Response, get, request, try_exchange};
 use super::{eventually, within, within_time};
 
@@ -34,11 +35,24 @@ impl GatewayCommand {
         Self::listening_at(free, nats_url, arguments)
     }
 
-    /// `jobwire serve` on a given public address, in front of the tests' stream.
+    /// `jobwire serve` on a given public address, in front of the tests' stream. To NATS it is a
+    /// gateway that only reads, unless `--publish` is among the arguments.
     pub fn listening_at(listen: SocketAddr, nats_url: &str, arguments: &[&str]) -> Self {
         let listen = listen.to_string();
         let given = ["--listen", &listen, "--admin-listen", "127.0.0.1:0", "--nats-url", nats_url];
+        let user = match arguments.contains(&"--publish") {
+            true => User::PUBLISHING_GATEWAY,
+            false => User::GATEWAY,
+        };
         Self::bare(&[&given, ["--stream", super::publisher::STREAM].as_slice(), arguments].concat())
+            .as_user(user)
+    }
+
+    /// The same as another user of NATS.
+    pub fn as_user(mut self, user: User) -> Self {
+        let settings = user.environment().map(|(name, value)| (name.to_owned(), value));
+        self.environment.extend(settings);
+        self
     }
 
     /// The same with an environment variable.
