@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use async_nats::Client;
+use async_nats::Client;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 
+use super::denials::{Denial, Denials};
 use crate::config::{NatsConfig, NatsIdentity};
 
 /// A stopped server is noticed when a ping stays unanswered for one interval.
@@ -59,6 +60,33 @@ pub enum ConnectError {
     },
 }
 
+/// A connection, and what was denied on it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    client: Client,
+    denials: Denials,
+}
+
+impl Connection {
+    /// The connection itself.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What NATS did not permit on it.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
+    }
+
+    /// Whatever is denied on this connection ends the wait for an answer.
+    ///
+    /// # Errors
+    /// The [`Denial`].
+    pub async fn permitted<T>(&self, answer: impl Future<Output = T>) -> Result<T, Denial> {
+        self.denials.begin_anything().answered(answer).await
+    }
+}
+
 /// Connects, and fails if no server lets us in now. Each server of the list is tried once, for
 /// at most 3 s; a connection that is lost later comes back by itself.
 ///
@@ -66,13 +94,8 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// Any [`ConnectError`].
-pub async fn connect(config: &NatsConfig, name: &str) -> Result<Client, ConnectError> {
-    let servers = servers(config)?;
-    options(config, name)
-        .await?
-        .connect(servers)
-        .await
-        .map_err(|error| connect_error(config, &error))
+pub async fn connect(config: &NatsConfig, name: &str) -> Result<Connection, ConnectError> {
+    connect_with(config, name, |options| options).await
 }
 
 /// Connects in the background, for as long as it takes. The client can be used at once; what is
@@ -84,23 +107,29 @@ pub async fn connect(config: &NatsConfig, name: &str) -> Result<Client, ConnectE
 pub async fn connect_in_background(
     config: &NatsConfig,
     name: &str,
-) -> Result<Client, ConnectError> {
+) -> Result<Connection, ConnectError> {
+    connect_with(config, name, ConnectOptions::retry_on_initial_connect).await
+}
+
+async fn connect_with(
+    config: &NatsConfig,
+    name: &str,
+    patience: impl FnOnce(ConnectOptions) -> ConnectOptions,
+) -> Result<Connection, ConnectError> {
     let servers = servers(config)?;
-    options(config, name)
-        .await?
-        .retry_on_initial_connect()
-        .connect(servers)
-        .await
-        .map_err(|error| connect_error(config, &error))
+    let denials = Denials::default();
+    let options = patience(options(config, name, denials.clone()).await?);
+    let client = options.connect(servers).await.map_err(|error| connect_error(config, &error))?;
+    Ok(Connection { client, denials })
 }
 
 /// The JetStream API on a connection, with the configured prefix. A request or an
 /// acknowledgement is waited for at most 5 s.
-pub fn jetstream(client: Client, config: &NatsConfig) -> jetstream::Context {
+pub fn jetstream(connection: &Connection, config: &NatsConfig) -> jetstream::Context {
     ContextBuilder::new()
         .timeout(REQUEST_TIMEOUT)
         .api_prefix(config.api_prefix.clone())
-        .build(client)
+        .build(connection.client.clone())
 }
 
 fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, ConnectError> {
@@ -117,13 +146,17 @@ fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, ConnectError> {
         .collect()
 }
 
-async fn options(config: &NatsConfig, name: &str) -> Result<ConnectOptions, ConnectError> {
+async fn options(
+    config: &NatsConfig,
+    name: &str,
+    denials: Denials,
+) -> Result<ConnectOptions, ConnectError> {
     let mut options = ConnectOptions::new()
         .name(name)
         .ping_interval(PING_INTERVAL)
         .connection_timeout(ATTEMPT_TIMEOUT)
         .reconnect_delay_callback(reconnect_delay)
-        .event_callback(log_events(name));
+        .event_callback(take_events(name, denials));
     if let Some(prefix) = &config.inbox_prefix {
         options = options.custom_inbox_prefix(prefix);
     }
@@ -195,17 +228,25 @@ fn reconnect_delay(attempts: usize) -> Duration {
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-/// Logs what happens to a connection, once each and with its name. The library logs the same
-/// without a name; the default log filter leaves that out.
-fn log_events(
+/// Logs what happens to a connection, once each and with its name, and takes note of what is
+/// denied. The library logs the same without a name; the default log filter leaves that out.
+fn take_events(
     name: &str,
+    denials: Denials,
 ) -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static + use<> {
     let connection = name.to_owned();
     move |event| {
         match event {
-            Event::Connected => tracing::info!(connection, "connected to NATS"),
+            Event::Connected => {
+                denials.forget_inbox();
+                tracing::info!(connection, "connected to NATS");
+            }
             Event::Disconnected => tracing::warn!(connection, "lost the connection to NATS"),
-            Event::ServerError(error) => tracing::warn!(connection, %error, "NATS reports"),
+            Event::ServerError(error) => match Denial::parse(&error.to_string()) {
+                Some(denial) if denials.add(&denial) => tracing::warn!(connection, "{denial}"),
+                Some(denial) => tracing::debug!(connection, "{denial}"),
+                None => tracing::warn!(connection, %error, "NATS reports"),
+            },
             Event::ClientError(error) => tracing::warn!(connection, %error, "NATS client reports"),
             Event::SlowConsumer(subscription) => {
                 tracing::error!(connection, subscription, "messages dropped: read too slowly");

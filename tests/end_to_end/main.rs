@@ -27,6 +27,7 @@ mod field_clients;
 mod http;
 mod origins;
 mod polling;
+mod privileges;
 mod provisioning;
 mod publishing;
 mod replaying;

@@ -74,7 +74,7 @@ impl GatewayCommand {
         let Some((address, admin)) = within("the gateway listens", listening).await else {
             panic!("the gateway ended before it listened:\n{}", log.text());
         };
-        Gateway { command: self.clone(), process, address, admin, log }
+        Gateway { command: self.clone(), process, address, admin, log, expects_denials: false }
     }
 
     /// Starts a gateway and waits until it is ready.
@@ -129,6 +129,7 @@ pub struct Gateway {
     command: GatewayCommand,
     process: Child,
     log: Log,
+    expects_denials: bool,
 }
 
 impl Gateway {
@@ -189,6 +190,11 @@ impl Gateway {
         self.log.text().lines().filter(|line| line.contains(text)).count()
     }
 
+    /// From now on NATS may deny it something. A gateway of any other test fails it then.
+    pub fn expect_denials(&mut self) {
+        self.expects_denials = true;
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -225,6 +231,9 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- gateway at {} ---\n{}---", self.address, self.log.text());
+        } else if !self.expects_denials {
+            let denied = self.times_logged("the NATS user may not");
+            assert_eq!(denied, 0, "nats/users.conf is not enough:\n{}", self.log.text());
         }
     }
 }

@@ -106,20 +106,27 @@ impl NatsServer {
         Self::start_with(free_address(), &users).await
     }
 
-    /// Starts a server where one of the users may not do what a line of `nats/users.conf` allows.
-    pub async fn start_without(user: User, line: &str) -> Self {
-        let (before, rights) = USERS
-            .split_once(&format!("user: {},", user.name))
-            .expect("the user is in nats/users.conf");
-        assert!(rights.contains(line), "{line} is not in nats/users.conf");
-        let users = format!("{before}user: {},{}", user.name, rights.replacen(line, "", 1));
-        Self::start_with(free_address(), &users).await
+    /// Starts a server where one of the users lacks a right that `nats/users.conf` gives.
+    pub async fn start_without(user: User, right: &str) -> Self {
+        let (before, rights) =
+            USERS.split_once(&format!("user: {},", user.name)).expect("the user's rights");
+        let less = rights.replacen(&format!("\"{right}\""), "\"nothing\"", 1);
+        assert_ne!(less, rights, "{right} is not in nats/users.conf");
+        Self::start_with(free_address(), &format!("{before}user: {},{less}", user.name)).await
+    }
+
+    /// Gives all users, while it runs, what `nats/users.conf` gives.
+    pub fn grant_everything_that_users_may(&self) {
+        std::fs::write(self.configuration.path(), configuration(USERS)).expect("a configuration");
+        self.signal(Signal::HUP);
     }
 
     async fn start_with(address: SocketAddr, users: &str) -> Self {
         let storage = tempfile::tempdir().expect("a directory for the streams");
+        let mut configuration_file = NamedTempFile::new().expect("a file for the configuration");
+        write!(configuration_file, "{}", configuration(users)).expect("a configuration");
         let mut server =
-            Self { process: None, address, storage, configuration: configuration(users) };
+            Self { process: None, address, storage, configuration: configuration_file };
         server.restart().await;
         server
     }
@@ -256,13 +263,11 @@ fn copy_directory(from: &Path, to: &Path) {
 }
 
 /// What the server is started with: the users, and the test among them.
-fn configuration(users: &str) -> NamedTempFile {
-    let everybody =
-        users.replacen("users: [", "users: [ { user: stage, password: $STAGE_PASSWORD } ", 1);
+fn configuration(users: &str) -> String {
+    let with_stage = "users: [ { user: stage, password: $STAGE_PASSWORD } ";
+    let everybody = users.replacen("users: [", with_stage, 1);
     assert_ne!(everybody, users, "nats/users.conf has a list of users");
-    let mut file = NamedTempFile::new().expect("a file for the configuration");
-    write!(file, "jetstream {{}}\n{everybody}").expect("the configuration is written");
-    file
+    format!("jetstream {{}}\n{everybody}")
 }
 
 /// Found or fetched once, as `jobwire dev` does it.
