@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test
+.PHONY: help dev test supply-chain sbom
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A debug build: it is built sooner, and one job with a few watchers asks for no more.
 dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it
@@ -13,3 +13,8 @@ test: ## Check format and lints, run all tests (installs what they need)
 	cargo clippy --all-targets -- -D warnings
 	tests/clients/prepare
 	cargo test
+
+# Two commands: without a way to the advisories the second one fails, and the first has still told.
+supply-chain: ## Check licences, versions, sources and known holes of what is used (needs cargo-deny)
+	cargo deny --locked check bans licenses sources
+	cargo deny --locked check advisories

@@ -168,7 +168,7 @@ async fn a_gateway_that_may_not_delete_its_consumers_serves_and_says_so_once() {
 #[tokio::test]
 async fn a_gateway_that_may_not_publish_tells_its_log_why_and_its_producer_that_it_is_refused() {
     let backend = Backend::start().await;
-    let command = backend.gateway_command(&["--publish"]).as_user(User::GATEWAY);
+    let command = backend.gateway_command(&["--publish"]).of_user(User::GATEWAY);
     let mut gateway = command.start().await;
     gateway.expect_denials();
     let body = r#"{"eventType":"progress"}"#;

@@ -233,7 +233,7 @@ async fn a_token_publishes_to_the_jobs_that_it_names_and_to_no_other() {
     std::fs::write(&path, text).expect("a configuration in a file");
     let backend = Backend::start().await;
     let command = backend.gateway_command(&["--config", path.to_str().expect("a path")]);
-    let gateway = command.as_user(User::PUBLISHING_GATEWAY).start().await;
+    let gateway = command.of_user(User::PUBLISHING_GATEWAY).start().await;
     let deployment = Deployment { gateway, publisher: backend.publisher, nats: backend.nats };
     let bearer = |publish: Value| {
         let exp = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs() + 60;

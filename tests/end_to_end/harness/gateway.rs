@@ -45,11 +45,11 @@ impl GatewayCommand {
             false => User::GATEWAY,
         };
         Self::bare(&[&given, ["--stream", super::publisher::STREAM].as_slice(), arguments].concat())
-            .as_user(user)
+            .of_user(user)
     }
 
     /// The same as another user of NATS.
-    pub fn as_user(mut self, user: User) -> Self {
+    pub fn of_user(mut self, user: User) -> Self {
         let settings = user.environment().map(|(name, value)| (name.to_owned(), value));
         self.environment.extend(settings);
         self
