@@ -14,7 +14,14 @@ test: ## Check format and lints, run all tests (installs what they need)
 	tests/clients/prepare
 	cargo test
 
+# These two: cargo install --locked cargo-deny cargo-cyclonedx
+#
 # Two commands: without a way to the advisories the second one fails, and the first has still told.
 supply-chain: ## Check licences, versions, sources and known holes of what is used (needs cargo-deny)
 	cargo deny --locked check bans licenses sources
 	cargo deny --locked check advisories
+
+sbom: ## Write what the program is built from to target/jobwire.cdx.json (needs cargo-cyclonedx)
+	cargo cyclonedx --quiet --format json --spec-version 1.5 --override-filename jobwire.cdx
+	mkdir -p target
+	mv jobwire.cdx.json target/
