@@ -149,11 +149,12 @@ impl Consumer {
             inactive_threshold: INACTIVE_THRESHOLD,
             ..pull::Config::default()
         };
-        let attempt = api.attempt("CONSUMER.CREATE");
+        // In the middle of a large stream it takes the server longer than other requests.
         let making = api.context().create_consumer_on_stream(config, api.stream_name());
-        api.answered(&attempt, making)
-            .await?
-            .map_err(|error| RequestError::Refused(error.to_string()))?;
+        match api.attempt("CONSUMER.CREATE").answered(making).await {
+            Ok(made) => drop(made.map_err(|error| RequestError::Refused(error.to_string()))?),
+            Err(denial) => return Err(api.denied(denial).await.into()),
+        }
         let pulling = api.attempt("CONSUMER.MSG.NEXT");
         Ok(Self {
             api: api.clone(),

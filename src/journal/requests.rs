@@ -145,7 +145,7 @@ impl StreamApi {
     }
 
     /// Waits for an answer to an attempt, for a while.
-    pub(super) async fn answered<T>(
+    async fn answered<T>(
         &self,
         attempt: &Attempt,
         answer: impl Future<Output = T>,
