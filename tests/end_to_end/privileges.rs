@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::harness::deployment::Backend;
 use crate::harness::event_reader::EventReader;
-use crate::harness::gateway::GatewayCommand;
+use crate::harness::gateway::{Gateway, GatewayCommand};
 use crate::harness::nats::{NatsServer, User, binary};
 use crate::harness::plain_http::exchange;
 use crate::harness::publisher::{STREAM, job_stream};
@@ -141,7 +141,7 @@ async fn a_right_that_a_gateway_lacks_is_named_and_once_granted_it_is_ready() {
         })
         .await;
         assert_eq!(told_by_readyz.status, 503, "{told_by_readyz:?}");
-        assert!(gateway.times_logged(told) > 0, "{right} is logged");
+        logged(&gateway, told).await;
         backend.nats.grant_everything_that_users_may();
         gateway.ready().await;
     }
@@ -160,8 +160,7 @@ async fn a_gateway_that_may_not_delete_its_consumers_serves_and_says_so_once() {
         let list = gateway.public_get(&format!("/api/v1/jobs?cursor=o0-{id}")).await;
         assert_eq!(list.status, 200, "{list:?}");
     }
-    let named = async || (gateway.times_logged(right) > 0).then_some(());
-    eventually("the right is named", named).await;
+    logged(&gateway, right).await;
     assert_eq!(gateway.times_logged("CONSUMER.DELETE.JOBS.*"), 1);
 }
 
@@ -184,10 +183,8 @@ async fn a_gateway_that_may_not_publish_tells_its_log_why_and_its_producer_that_
     .await;
     assert_eq!((answer.status, &answer.json()["code"]), (502, &json!("REFUSED_BY_STREAM")));
     assert!(!answer.body.contains("NATS"), "{answer:?}");
-    let told = "could not be published";
-    let named = async || (gateway.times_logged(told) > 0).then_some(());
-    eventually("it is logged", named).await;
-    assert!(gateway.times_logged("publish on jobs.training.1.progress") > 0);
+    logged(&gateway, "could not be published").await;
+    logged(&gateway, "publish on jobs.training.1.progress").await;
     assert_eq!(backend.publisher.stream_state().await.messages, 0);
 }
 
@@ -240,6 +237,12 @@ async fn with_the_example_of_a_server_everybody_can_do_their_work() {
         let mut events = EventReader::open(gateway.address, path, &[]).await;
         assert_eq!(events.ids(1).await, [1]);
     }
+}
+
+/// Waits until a gateway has logged something.
+async fn logged(gateway: &Gateway, text: &str) {
+    let times = async || (gateway.times_logged(text) > 0).then_some(());
+    eventually(&format!("the log has {text}"), times).await;
 }
 
 /// A user who tries out what the server permits.
