@@ -162,7 +162,8 @@ impl Client {
                 let mut seen = self.seen.borrow_mut();
                 seen.get_mut(&number(message)).expect("a watched job").gaps.push(gap);
             }
-            "error" if message["code"] == "UNAVAILABLE" => {
+            // Not answered in time; or retention has taken all of the job.
+            "error" if message["code"] == "UNAVAILABLE" || message["code"] == "JOB_NOT_FOUND" => {
                 let number = number(message);
                 let mut seen = self.seen.borrow_mut();
                 seen.get_mut(&number).expect("a watched job").asked = None;
