@@ -170,7 +170,7 @@ impl State {
             Question::Page { job, after, through } => {
                 self.pages += 1;
                 let mut events = self.of_job(job, *after, *through);
-                let most = 1 + self.rng.usize(0..20);
+                let most = 1 + self.rng.usize(0..200);
                 let mut end = *through;
                 if events.len() > most {
                     events.truncate(most);

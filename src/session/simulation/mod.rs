@@ -7,6 +7,7 @@ mod log;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -26,7 +27,9 @@ const JOBS: usize = 4;
 /// How long everything goes wrong, in the model's time.
 const TROUBLE: Duration = Duration::from_secs(20);
 /// How long what was missed may take to arrive when nothing goes wrong any more.
-const PEACE: Duration = Duration::from_secs(60);
+///
+/// Shorter than the ping interval, whose timer would wake a connection that nobody else woke.
+const PEACE: Duration = Duration::from_secs(20);
 
 struct World {
     seed: u64,
@@ -42,7 +45,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let log = ModelLog::new(rng.u64(..), JOBS);
-        for _ in 0..rng.usize(0..80) {
+        for _ in 0..rng.usize(0..400) {
             log.append();
         }
         let window = Window::with_segments(4_000 + rng.usize(0..40_000), 500 + rng.usize(0..4_000));
@@ -62,7 +65,8 @@ impl World {
             max_subscriptions: 100,
             metrics: SessionMetrics::register(&Registry::new()).expect("metrics"),
             drain: draining,
-            blocked: Arc::default(),
+            // Where many sockets are blocked elsewhere, turns are small.
+            blocked: Arc::new(AtomicUsize::new(if rng.bool() { 1 << 30 } else { 0 })),
         };
         let worker = Worker::new(settings);
         Self { seed, rng, log, window, worker, profiles: Rc::new(profiles()), _drain: drain }
