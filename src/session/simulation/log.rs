@@ -14,6 +14,9 @@ use crate::journal::tail::Follower;
 use crate::journal::{Answer, Bounds, History, Incarnation, LeaderView, Page, PageRead, Question};
 use crate::window::{Arrival, StreamState, Window};
 
+/// What the time of an answer is made of.
+const STEP: Duration = Duration::from_millis(10);
+
 pub const EPOCH: &str = "model";
 const TYPES: [&str; 3] = ["progress", "log", "job_started"];
 
@@ -187,13 +190,17 @@ impl History for ModelLog {
     fn ask(&self, _: Incarnation, question: Question) -> BoxFuture<'static, Answer> {
         let model = self.clone();
         async move {
-            let pause = {
+            let steps = {
                 let mut state = model.lock();
-                let slow = !state.calm && state.rng.u8(0..50) == 0;
-                let longest = if slow { 9_000 } else { 20 };
-                Duration::from_millis(state.rng.u64(0..longest))
+                let slow = state.rng.u8(0..50) == 0;
+                let longest = if slow { 900 } else { 2 };
+                state.rng.u64(0..longest)
             };
-            tokio::time::sleep(pause).await;
+            for _ in 0..steps {
+                if !model.lock().calm {
+                    tokio::time::sleep(STEP).await;
+                }
+            }
             model.lock().answer(&question)
         }
         .boxed()
