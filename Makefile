@@ -13,3 +13,4 @@ test: ## Check format and lints, run all tests (installs what they need)
 	cargo clippy --all-targets -- -D warnings
 	tests/clients/prepare
 	cargo test
+	tests/descriptions/check
