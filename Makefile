@@ -13,6 +13,7 @@ test: ## Check format and lints, run all tests (installs what they need)
 	cargo clippy --all-targets -- -D warnings
 	tests/clients/prepare
 	cargo test
+	tests/descriptions/check
 
 # These two: cargo install --locked cargo-deny cargo-cyclonedx
 #

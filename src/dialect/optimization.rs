@@ -111,6 +111,20 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code there is.
+    pub const ALL: [Self; 10] = [
+        Self::JobNotFound,
+        Self::NotSubscribed,
+        Self::InvalidJobId,
+        Self::InvalidMessage,
+        Self::Forbidden,
+        Self::Limit,
+        Self::HistoryTruncated,
+        Self::CursorInvalid,
+        Self::EventMalformed,
+        Self::Unavailable,
+    ];
+
     /// The code on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

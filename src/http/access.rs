@@ -21,10 +21,34 @@ pub async fn authenticate(
     route: &Route,
     request: &Request<Incoming>,
 ) -> Result<Option<Grant>, Answer> {
+    authenticated(public, request, route.token_in_query).await
+}
+
+/// Whether a request may publish to a job. Its token comes in a header: URLs are written to many
+/// logs, and a token that can change something is not to be found there.
+///
+/// # Errors
+/// The refusal to send: 401, 403, or 503 while no keys are known.
+pub async fn check_publish(
+    public: &Public,
+    job: &JobKey,
+    request: &Request<Incoming>,
+) -> Result<(), Answer> {
+    match authenticated(public, request, false).await? {
+        Some(grant) if !grant.may_publish(job) => Err(HttpError::Forbidden.into()),
+        _ => Ok(()),
+    }
+}
+
+async fn authenticated(
+    public: &Public,
+    request: &Request<Incoming>,
+    token_in_query: bool,
+) -> Result<Option<Grant>, Answer> {
     let Some(verifier) = &public.verifier else { return Ok(None) };
     let query = request.uri().query();
     verifier
-        .authenticate(request.headers(), query, route.token_in_query, SystemTime::now())
+        .authenticate(request.headers(), query, token_in_query, SystemTime::now())
         .await
         .map(Some)
         .map_err(refuse)

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
+use hyper::header;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::watch;
 
-use super::answer::{Answer, HttpError, text, with_type};
+use super::answer::{Answer, HttpError, set, text, with_type};
 use crate::auth::Verifier;
 use crate::drain::Drain;
 use crate::journal::tail::TailStatus;
@@ -56,7 +57,9 @@ impl Admin {
     /// Answers one request.
     pub fn answer(&self, request: &Request<Incoming>) -> Answer {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return HttpError::MethodNotAllowed.into();
+            let mut answer = HttpError::MethodNotAllowed.into();
+            set(&mut answer, header::ALLOW, "GET, HEAD");
+            return answer;
         }
         match request.uri().path() {
             // Does not depend on NATS: an outage must not restart every pod.

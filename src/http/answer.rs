@@ -62,7 +62,36 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    fn status(self) -> StatusCode {
+    /// Every error there is.
+    pub const ALL: [Self; 24] = [
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::UpgradeRequired,
+        Self::BadUpgrade,
+        Self::InvalidJob,
+        Self::InvalidCursor,
+        Self::InvalidLimit,
+        Self::InvalidWait,
+        Self::InvalidListCursor,
+        Self::InvalidListLimit,
+        Self::JobNotFound,
+        Self::Forbidden,
+        Self::OriginForbidden,
+        Self::PublishingOff,
+        Self::NoStream,
+        Self::UnsupportedBody,
+        Self::BodyTooLarge,
+        Self::BodyTooSlow,
+        Self::BodyBroken,
+        Self::TooManyBodies,
+        Self::InvalidIdempotencyKey,
+        Self::Unavailable,
+        Self::Draining,
+        Self::Internal,
+    ];
+
+    /// The status of the answer.
+    pub fn status(self) -> StatusCode {
         match self {
             Self::NotFound | Self::JobNotFound | Self::NoStream => StatusCode::NOT_FOUND,
             Self::Forbidden | Self::OriginForbidden | Self::PublishingOff => StatusCode::FORBIDDEN,
@@ -87,7 +116,8 @@ impl HttpError {
         }
     }
 
-    fn code(self) -> &'static str {
+    /// The code in its body.
+    pub fn code(self) -> &'static str {
         match self {
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",

@@ -22,6 +22,7 @@ mod server;
 mod upgrade;
 
 pub use admin::{Admin, Readiness};
+pub use answer::HttpError;
 pub use origin::Origins;
 pub use places::Places;
 pub use publish::{Intake, PublishMetrics, Publishing};

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::header::{HeaderMap, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::{PublishError as AttemptError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
@@ -213,6 +214,11 @@ impl Publisher {
         message: &PublishMessage,
         deadline: Instant,
     ) -> Result<PublishAck, AttemptError> {
+        // The library would keep it and send it when a server is back, however late: after the
+        // caller was told of a failure, and perhaps after newer events of the job.
+        if self.context.client().connection_state() != State::Connected {
+            return Err(AttemptError::new(PublishErrorKind::BrokenPipe));
+        }
         let attempt =
             async { self.context.send_publish(subject.to_owned(), message.clone()).await?.await };
         let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
@@ -270,6 +276,7 @@ fn reason(error: &AttemptError) -> String {
     match error.kind() {
         PublishErrorKind::StreamNotFound => "no stream takes this subject at the moment".into(),
         PublishErrorKind::TimedOut => "no answer from NATS".into(),
+        PublishErrorKind::BrokenPipe => "no connection to NATS".into(),
         _ => error.to_string(),
     }
 }

@@ -56,6 +56,27 @@ pub struct Farewell {
 }
 
 impl Ending {
+    /// Every ending there is, a restart with some time to wait.
+    pub const ALL: [Self; 17] = [
+        Self::ClientClosed,
+        Self::JobEnded,
+        Self::Idle,
+        Self::UnknownJob,
+        Self::CursorLost,
+        Self::Unavailable,
+        Self::Lost,
+        Self::Violation,
+        Self::NotUtf8,
+        Self::Binary,
+        Self::TooLarge,
+        Self::Stuck,
+        Self::NoPong,
+        Self::TokenExpired,
+        Self::Overloaded,
+        Self::TooManyForJob,
+        Self::Restart(Duration::from_millis(2_500)),
+    ];
+
     /// The close frame to send; `None` where nothing can or need be sent.
     pub fn farewell(&self) -> Option<Farewell> {
         let (code, reason) = match self {
@@ -106,22 +127,10 @@ mod tests {
 
     #[test]
     fn every_reason_fits_into_a_close_frame() {
-        for ending in [
-            Ending::JobEnded,
-            Ending::Idle,
-            Ending::UnknownJob,
-            Ending::Unavailable,
-            Ending::Violation,
-            Ending::NotUtf8,
-            Ending::Binary,
-            Ending::TooLarge,
-            Ending::NoPong,
-            Ending::TokenExpired,
-            Ending::Overloaded,
-            Ending::TooManyForJob,
-            Ending::Restart(Duration::MAX),
-        ] {
-            assert!(ending.farewell().unwrap().reason.len() <= 123, "{ending:?}");
+        let longest = Ending::Restart(Duration::MAX);
+        for ending in Ending::ALL.into_iter().chain([longest]) {
+            let reason = ending.farewell().map(|farewell| farewell.reason);
+            assert!(reason.is_none_or(|reason| reason.len() <= 123), "{ending:?}");
         }
     }
 

@@ -8,6 +8,7 @@
 //! What a subscription means is decided in `subscription`, how a message looks in `dialect`.
 //! HTTP and routes are not known here; of TLS only how its bytes reach the socket.
 
+mod clock;
 mod connection;
 mod conversation;
 mod delivery;
@@ -19,6 +20,8 @@ mod metrics;
 mod outgoing;
 mod polling;
 mod requests;
+#[cfg(test)]
+mod simulation;
 mod socket;
 mod transport;
 mod wheel;

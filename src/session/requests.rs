@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
+use super::clock;
 use super::connection::Session;
 use super::delivery::{Turn, Watch};
 use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
@@ -109,7 +110,7 @@ impl Session {
             return self.refuse_job(&job, Code::Limit, "Too many subscriptions on a connection");
         }
         let Some(feed) = self.worker.feed(self.profile.route.source) else { return };
-        let machine = Subscription::new(job.clone(), request, Instant::now());
+        let machine = Subscription::new(job.clone(), request, clock::now());
         let watch = Rc::new(Watch {
             session: Rc::downgrade(self),
             feed: Rc::clone(feed),

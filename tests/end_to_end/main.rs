@@ -19,6 +19,7 @@ mod bounds;
 mod conversations;
 mod crowds;
 mod cursors;
+mod descriptions;
 mod drain;
 mod errors;
 mod event_stream;

@@ -256,6 +256,15 @@ async fn a_token_publishes_to_the_jobs_that_it_names_and_to_no_other() {
         let answer = deployment.post(job, &headers, body).await;
         assert_eq!(answer.status, status, "{publish} on {job}: {answer:?}");
     }
+    let in_query =
+        format!("training/1/events?token={}", &bearer(json!(["training/*"]))["Bearer ".len()..]);
+    let request = format!(
+        "POST /api/v1/jobs/{in_query} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Content-Type: application/json\r\n\r\n{body}",
+        deployment.gateway.address,
+        body.len()
+    );
+    assert_eq!(exchange(deployment.gateway.address, &request).await.status, 401);
     assert_eq!(deployment.stored().await, 2);
 }
 
@@ -273,6 +282,7 @@ async fn while_nats_is_away_it_is_told_and_the_same_key_stores_it_once_afterward
         (&json!("UNAVAILABLE"), &json!(1), &json!([]))
     );
     assert!(told["error"].as_str().is_some_and(|error| error.contains("Idempotency-Key")));
+    assert_eq!(told["idempotencyKey"], "one");
     deployment.nats.restart().await;
     let stored = eventually("it is stored", async || {
         let answer = deployment.post("a/1", &key, &body).await;
@@ -280,6 +290,7 @@ async fn while_nats_is_away_it_is_told_and_the_same_key_stores_it_once_afterward
     })
     .await;
     let again = deployment.post("a/1", &key, &body).await;
+    assert_eq!(stored.json()["events"][0]["duplicate"], false, "nothing was sent late by itself");
     assert_eq!(ids_of(&stored), ids_of(&again));
     assert_eq!(deployment.stored().await, 2);
 }
@@ -388,12 +399,18 @@ async fn a_body_that_does_not_come_is_given_up_and_nobody_else_waits_for_it() {
         "POST /api/v1/jobs/a/1/events HTTP/1.1\r\nHost: {address}\r\nContent-Length: 4000000\r\n\
          Content-Type: application/json\r\n\r\n"
     );
-    // Sixteen such bodies are all the room there is.
+    // What is only announced takes no room.
     let mut waiting = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..40 {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(head.as_bytes()).await.expect("a head is sent");
         waiting.push(stream);
+    }
+    assert_eq!(deployment.post("a/1", &[JSON], r#"{"eventType":"a"}"#).await.status, 201);
+    // Seventeen that are nearly there are more than all the room.
+    for stream in &mut waiting[..17] {
+        let body = vec![b' '; 3_990_000];
+        within("a body is sent", stream.write_all(&body)).await.expect("a body is sent");
     }
     eventually("there is no more room", async || {
         let answer = deployment.post("a/1", &[LINES], &" ".repeat(3 << 20)).await;
@@ -402,7 +419,7 @@ async fn a_body_that_does_not_come_is_given_up_and_nobody_else_waits_for_it() {
     .await;
     let mut answer = String::new();
     let limit = Duration::from_secs(45);
-    let reading = waiting[0].read_to_string(&mut answer);
+    let reading = waiting[39].read_to_string(&mut answer);
     tokio::time::timeout(limit, reading).await.expect("given up").expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     drop(waiting);

@@ -103,7 +103,7 @@ impl Running {
         free(arguments.admin_listen, "--admin-listen")?;
         let nats = Nats::start(&arguments.nats, arguments.data.as_deref()).await?;
         println!("NATS     {}", nats.description());
-        let gateway = start_gateway(arguments, nats.settings()).await?;
+        let gateway = start_gateway(arguments, &nats).await?;
         println!("gateway  http://{0}  ws://{0}/ws/optimization", arguments.listen);
         let demo = Demos::new(arguments, nats.settings());
         Ok(Self { demo, gateway, nats })
@@ -138,21 +138,24 @@ fn free(address: SocketAddr, option: &str) -> Result<(), Failure> {
     }
 }
 
-async fn start_gateway(arguments: &DevArguments, nats: &NatsSettings) -> anyhow::Result<Child> {
+async fn start_gateway(arguments: &DevArguments, nats: &Nats) -> anyhow::Result<Child> {
     let admin = arguments.admin_listen;
-    let words = [
+    let mut words = vec![
         "serve".to_owned(),
         format!("--listen={}", arguments.listen),
         format!("--admin-listen={admin}"),
         // A page that is being written is served by some other port of this machine, and its
         // origin is another one.
         "--allowed-origins=*".to_owned(),
-        // Without tokens it is off elsewhere: anybody could write.
-        "--publish=true".to_owned(),
         // Whoever tries things out does not want to wait for a gentle end.
         "--drain=1s".to_owned(),
     ];
-    let mut gateway = Child::start(&words, nats)?;
+    // Any page may use this gateway. What it could write to is ours to throw away; a NATS that was
+    // named is not.
+    if nats.is_our_own() {
+        words.push("--publish=true".to_owned());
+    }
+    let mut gateway = Child::start(&words, nats.settings())?;
     let ready = timeout(READY_TIMEOUT, until_ready(admin));
     tokio::select! {
         outcome = ready => outcome.map_err(|_| {

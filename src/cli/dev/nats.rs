@@ -75,6 +75,11 @@ impl Nats {
         Ok(())
     }
 
+    /// Whether it was started here, and not named.
+    pub(super) fn is_our_own(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// How the children reach it.
     pub(super) fn settings(&self) -> &NatsSettings {
         &self.settings

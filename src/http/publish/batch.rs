@@ -123,6 +123,10 @@ fn check(line: usize, payload: Bytes) -> Result<CheckedEvent, BatchError> {
     if payload.len() > MAX_EVENT {
         return Err(refuse(EventError::TooLarge(payload.len())));
     }
+    // The parser does not look at what it leaves out.
+    if let Err(error) = std::str::from_utf8(&payload) {
+        return Err(refuse(EventError::NotAnObject(error.to_string())));
+    }
     let body = StoredBody::parse(&payload).map_err(|error| {
         refuse(match error {
             MalformedEvent::NotAnObject => EventError::NotAnObject(why_no_object(&payload)),
@@ -153,11 +157,17 @@ fn why_no_object(payload: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn refusal(body: &'static str) -> (usize, EventError) {
-        match lines(&Bytes::from_static(body.as_bytes())) {
+    fn refusal(body: impl AsRef<[u8]>) -> (usize, EventError) {
+        match lines(&Bytes::copy_from_slice(body.as_ref())) {
             Err(BatchError::Event { line, error }) => (line, error),
-            other => panic!("{body}: {other:?}"),
+            other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_refused_wherever_it_stands() {
+        let (line, error) = refusal(b"{\"eventType\":\"a\",\"x\":\"\xff\"}");
+        assert_eq!((line, &*error.pointer()), (1, ""));
     }
 
     #[test]

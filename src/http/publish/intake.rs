@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -28,11 +28,17 @@ pub struct Intake {
     room: Arc<Semaphore>,
 }
 
-/// A body in memory, and the room that it takes.
-pub struct Received {
-    /// The body.
-    pub body: Bytes,
-    _room: OwnedSemaphorePermit,
+/// A body in memory. Its room is given back with the last piece of it, wherever that is: an event
+/// that NATS has not taken yet still counts.
+struct Received {
+    body: BytesMut,
+    room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Received {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 impl Default for Intake {
@@ -42,30 +48,44 @@ impl Default for Intake {
 }
 
 impl Intake {
-    /// Takes a body as a whole.
+    /// Takes a body as a whole. Room is taken as it comes: a length that is only announced keeps
+    /// nobody else out.
     ///
     /// # Errors
     /// [`HttpError::BodyTooLarge`], [`HttpError::BodyTooSlow`], [`HttpError::TooManyBodies`], and
     /// [`HttpError::BodyBroken`] for a client that is gone.
-    pub async fn receive(&self, body: &mut Incoming) -> Result<Received, HttpError> {
-        // Without a length it may become as large as any.
-        let told = body.size_hint().upper().unwrap_or(MAX_BODY as u64);
-        let length = usize::try_from(told).unwrap_or(usize::MAX);
-        if length > MAX_BODY {
+    pub async fn receive(&self, body: &mut Incoming) -> Result<Bytes, HttpError> {
+        if body.size_hint().lower() > MAX_BODY as u64 {
             return Err(HttpError::BodyTooLarge);
         }
-        let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(units);
-        let room = room.map_err(|_| HttpError::TooManyBodies)?;
-        let collecting = Limited::new(body, MAX_BODY).collect();
-        let collected = tokio::time::timeout(BODY_TIME, collecting)
+        tokio::time::timeout(BODY_TIME, self.collect(body))
             .await
-            .map_err(|_| HttpError::BodyTooSlow)?
-            .map_err(|error| {
-                let too_large = error.downcast_ref::<LengthLimitError>().is_some();
-                if too_large { HttpError::BodyTooLarge } else { HttpError::BodyBroken }
-            })?;
-        Ok(Received { body: collected.to_bytes(), _room: room })
+            .unwrap_or(Err(HttpError::BodyTooSlow))
+    }
+
+    async fn collect(&self, body: &mut Incoming) -> Result<Bytes, HttpError> {
+        let mut received = Received { body: BytesMut::new(), room: self.room_for(UNIT)? };
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| HttpError::BodyBroken)?;
+            let Some(piece) = frame.data_ref() else { continue };
+            let length = received.body.len() + piece.len();
+            if length > MAX_BODY {
+                return Err(HttpError::BodyTooLarge);
+            }
+            if length > received.body.capacity() {
+                let wanted = length.max(2 * received.body.capacity()).min(MAX_BODY);
+                received.room.merge(self.room_for(wanted - received.body.capacity())?);
+                received.body.reserve(wanted - received.body.len());
+            }
+            received.body.extend_from_slice(piece);
+        }
+        Ok(Bytes::from_owner(received))
+    }
+
+    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, HttpError> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(units);
+        room.map_err(|_| HttpError::TooManyBodies)
     }
 }
 

@@ -8,7 +8,10 @@ mod batch;
 mod intake;
 mod metrics;
 
+use std::time::{Duration, Instant};
+
 use async_nats::HeaderMap;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
@@ -22,11 +25,15 @@ use crate::event::JobKey;
 use crate::journal::publish::{PublishError, Publisher};
 use batch::{BatchError, CheckedEvent};
 pub use intake::Intake;
-use intake::Received;
 pub use metrics::PublishMetrics;
 
 /// Bytes of an `Idempotency-Key`; a line's number is appended to it.
 const MAX_IDEMPOTENCY_KEY: usize = 200;
+/// After this no further line is begun: all of a request must be well inside the stream's duplicate
+/// window, or sending it again would store lines twice.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a body that is checked where its connection is served.
+const CHECKED_IN_PLACE: usize = 64 * 1024;
 /// Bytes of a header of trace context (W3C Trace Context, section 3.3.1.5).
 const MAX_TRACE: usize = 512;
 
@@ -69,20 +76,37 @@ pub async fn answer(
     job: &JobKey,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Answer> {
+    // The process does not stop in the middle of it.
+    let _place = public.places.hold();
     let received = receive(public, job, &mut request).await;
     if received.is_err() {
         intake::discard(request.body_mut()).await;
     }
-    let (publishing, publisher, terms, received) = received?;
-    let events = match terms.format {
-        Format::One => batch::one(received.body.clone()),
-        Format::Lines => batch::lines(&received.body),
-    };
-    let events = events.map_err(|error| {
+    let (publishing, publisher, terms, body) = received?;
+    let events = check(terms.format, body).await?.map_err(|error| {
         publishing.metrics.invalid();
         refusal(&error)
     })?;
     Batch { publisher, job, terms }.publish(events, &publishing.metrics).await
+}
+
+/// Checks the events of a body. A large one would hold up every socket of the worker.
+async fn check(
+    format: Format,
+    body: Bytes,
+) -> Result<Result<Vec<CheckedEvent>, BatchError>, HttpError> {
+    let is_large = body.len() > CHECKED_IN_PLACE;
+    let checking = move || match format {
+        Format::One => batch::one(body),
+        Format::Lines => batch::lines(&body),
+    };
+    if !is_large {
+        return Ok(checking());
+    }
+    tokio::task::spawn_blocking(checking).await.map_err(|error| {
+        tracing::error!(%error, "a body could not be checked");
+        HttpError::Internal
+    })
 }
 
 /// What a request says of its body, and the body, if it may be published.
@@ -90,20 +114,17 @@ async fn receive<'a>(
     public: &'a Public,
     job: &JobKey,
     request: &mut Request<Incoming>,
-) -> Result<(&'a Publishing, &'a Publisher, Terms, Received), Answer> {
+) -> Result<(&'a Publishing, &'a Publisher, Terms, Bytes), Answer> {
     let publishing = public.publishing.as_ref().ok_or(HttpError::PublishingOff)?;
     if public.drain.borrow().spread().is_some() {
         return Err(HttpError::Draining.into());
     }
     let route = public.routes.events_of(job).ok_or(HttpError::NoStream)?;
     let publisher = publishing.publishers.get(route.source).ok_or(HttpError::Internal)?;
-    let grant = access::authenticate(public, route, request).await?;
-    if grant.is_some_and(|grant| !grant.may_publish(job)) {
-        return Err(HttpError::Forbidden.into());
-    }
+    access::check_publish(public, job, request).await?;
     let terms = Terms::of(request)?;
-    let received = publishing.intake.receive(request.body_mut()).await?;
-    Ok((publishing, publisher, terms, received))
+    let body = publishing.intake.receive(request.body_mut()).await?;
+    Ok((publishing, publisher, terms, body))
 }
 
 /// What the headers say of the events.
@@ -133,7 +154,11 @@ impl Batch<'_> {
         metrics: &PublishMetrics,
     ) -> Result<Answer, Answer> {
         let mut stored = Vec::with_capacity(events.len());
+        let begin_before = Instant::now() + REQUEST_TIME;
         for event in events {
+            if Instant::now() >= begin_before {
+                return Err(self.failure(Failure::Late, event.line, &stored));
+            }
             let line = (self.terms.format == Format::Lines).then_some(event.line);
             let key = self.terms.key.of_line(line);
             let (headers, payload) = (self.terms.trace.clone(), event.payload);
@@ -143,7 +168,8 @@ impl Batch<'_> {
                 .await
                 .map_err(|error| {
                     metrics.failed(&error);
-                    self.failure(&error, event.line, &stored)
+                    tracing::warn!(%error, job = %self.job, "an event could not be published");
+                    self.failure(Failure::of(&error), event.line, &stored)
                 })?;
             metrics.stored(published.duplicate);
             stored.push(Stored { line, id: published.id, duplicate: published.duplicate });
@@ -155,31 +181,69 @@ impl Batch<'_> {
     }
 
     /// What is said when the stream did not take an event: which lines it has, and which not.
-    fn failure(&self, error: &PublishError, line: usize, stored: &[Stored]) -> Answer {
-        tracing::warn!(%error, job = %self.job, "an event could not be published");
-        let (status, code, sentence) = match error {
-            PublishError::Unacknowledged { .. } => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "UNAVAILABLE",
-                "The stream did not acknowledge the event: it may be stored or not. The same \
-                 request with the same Idempotency-Key settles it",
-            ),
-            _ => (
-                StatusCode::BAD_GATEWAY,
-                "REFUSED_BY_STREAM",
-                "The stream does not take the event: the log of the gateway says why",
-            ),
-        };
-        let mut body = object!({ "error": sentence, "code": code });
+    fn failure(&self, failure: Failure, line: usize, stored: &[Stored]) -> Answer {
+        let mut body = object!({
+            "error": failure.sentence(),
+            "code": failure.code(),
+            "idempotencyKey": self.terms.key.0,
+        });
         if let (Format::Lines, Some(fields)) = (self.terms.format, body.as_object_mut()) {
             fields.insert("line".into(), line.into());
             fields.insert("events".into(), object!(stored));
         }
-        let mut answer = json(status, &body);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        let mut answer = json(failure.status(), &body);
+        if failure.status() == StatusCode::SERVICE_UNAVAILABLE {
             set(&mut answer, header::RETRY_AFTER, "1");
         }
         answer
+    }
+}
+
+/// Why an event of a request is not in the stream, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// It may be.
+    Unacknowledged,
+    /// It was not sent: the lines before it took too long.
+    Late,
+    /// The stream does not take it.
+    Refused,
+}
+
+impl Failure {
+    fn of(error: &PublishError) -> Self {
+        match error {
+            PublishError::Unacknowledged { .. } => Self::Unacknowledged,
+            _ => Self::Refused,
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Unacknowledged | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Unacknowledged | Self::Late => "UNAVAILABLE",
+            Self::Refused => "REFUSED_BY_STREAM",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Unacknowledged => {
+                "The stream did not acknowledge the event: it may be stored or not. The same \
+                 request with this Idempotency-Key settles it"
+            }
+            Self::Late => {
+                "The lines before this one took too long: it was not sent. The same request with \
+                 this Idempotency-Key goes on"
+            }
+            Self::Refused => "The stream does not take the event: the log of the gateway says why",
+        }
     }
 }
 

@@ -167,16 +167,21 @@ impl Gateway {
         samples.sum()
     }
 
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.process.id().expect("a running gateway")
+    }
+
     /// Its resident memory in bytes; from now on the peak is that of what follows.
     pub fn begin_memory_peak(&self) -> usize {
-        let process = self.process.id().expect("a running gateway");
+        let process = self.process_id();
         std::fs::write(format!("/proc/{process}/clear_refs"), "5").expect("a process of ours");
         self.peak_memory()
     }
 
     /// The most resident memory that it has had, in bytes.
     pub fn peak_memory(&self) -> usize {
-        let process = self.process.id().expect("a running gateway");
+        let process = self.process_id();
         let status = std::fs::read_to_string(format!("/proc/{process}/status"));
         let status = status.expect("the state of a process of ours");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,0 +1,18 @@
+//! The descriptions of the API in `docs/`, held against what a gateway really says, so that they
+//! can neither lack nor invent anything.
+//!
+//! Each test has conversations in which everything that a part of a description tells of is said.
+//! Whatever is said must be described, down to the last field; and whatever is described, down to
+//! the last value of a list, must have been said.
+
+mod asking;
+mod conversing;
+mod description;
+
+mod documents;
+mod optimization;
+mod paths;
+mod publishing;
+mod reading;
+mod tokens;
+mod upgrades;
