@@ -1,0 +1,6 @@
+//! Faults, one a test.
+
+mod cluster;
+mod network;
+mod processes;
+mod storage;
