@@ -2,5 +2,7 @@
 
 mod cluster;
 mod network;
+mod permissions;
 mod processes;
 mod storage;
+mod streams;
