@@ -154,6 +154,11 @@ impl Chaos {
         stored::bounds(&self.nats).await
     }
 
+    /// Publishes that the stream answered with an error.
+    pub fn publishes_refused(&self) -> usize {
+        self.publishers.refused()
+    }
+
     /// Publishes nothing until the silence is broken; everything sent is acknowledged by then.
     pub async fn silence(&self) -> Silence {
         self.publishers.silence().await

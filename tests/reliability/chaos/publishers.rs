@@ -1,9 +1,10 @@
 //! Producers that keep their rate whatever happens, and repeat what was not acknowledged.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::{self, message::PublishMessage};
+use async_nats::jetstream::{self, context::PublishErrorKind, message::PublishMessage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -36,6 +37,8 @@ struct Producer {
     context: jetstream::Context,
     recorder: Recorder,
     padding: usize,
+    /// Attempts that the stream refused.
+    refused: Arc<AtomicUsize>,
 }
 
 /// As long as this lives nothing is published.
@@ -54,7 +57,8 @@ impl Publishers {
         let context = jetstream::context::ContextBuilder::new()
             .ack_timeout(ACKNOWLEDGED_WITHIN)
             .build(client);
-        let producer = Producer { context, recorder: recorder.clone(), padding: length.padding };
+        let (recorder, padding) = (recorder.clone(), length.padding);
+        let producer = Producer { context, recorder, padding, refused: Arc::default() };
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT as usize));
         let mut tasks = JoinSet::new();
         let pause = Duration::from_secs(1) * u32::try_from(jobs.len()).unwrap_or(1) / length.rate;
@@ -72,6 +76,11 @@ impl Publishers {
         let all =
             all.unwrap_or_else(|_| panic!("some events are not stored after {QUIET_WITHIN:?}"));
         Silence(all.expect("a semaphore that is never closed"))
+    }
+
+    /// Publishes that the stream answered with an error.
+    pub fn refused(&self) -> usize {
+        self.producer.refused.load(Ordering::Relaxed)
     }
 
     /// Ends, and publishes one last event of each job; tells them as (job, hash).
@@ -121,12 +130,18 @@ impl Producer {
             let message = PublishMessage::build()
                 .payload(body.clone())
                 .message_id(format!("optimization/{job}/{number}"));
-            if let Ok(sent) = self.context.send_publish(payload::subject(job), message).await
-                && let Ok(stored) = sent.await
-            {
-                let (job, hash, id) = (job.into(), hash.clone(), stored.sequence);
-                self.recorder.note(What::Acknowledged { job, hash: hash.clone(), id });
-                return (id, hash);
+            if let Ok(sent) = self.context.send_publish(payload::subject(job), message).await {
+                match sent.await {
+                    Ok(stored) => {
+                        let (job, id) = (job.into(), stored.sequence);
+                        self.recorder.note(What::Acknowledged { job, hash: hash.clone(), id });
+                        return (id, hash);
+                    }
+                    Err(error) if matches!(error.kind(), PublishErrorKind::Other) => {
+                        self.refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(_) => {}
+                }
             }
             assert!(began.elapsed() < 2 * QUIET_WITHIN, "an event of {job} cannot be stored");
             sleep(Duration::from_millis(fastrand::u64(50..250))).await;

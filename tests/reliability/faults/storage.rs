@@ -34,5 +34,6 @@ async fn a_server_whose_storage_is_full_loses_nothing() {
             })
             .await;
     }
+    assert!(chaos.publishes_refused() >= 10, "{} were refused", chaos.publishes_refused());
     chaos.finish(Least { faults: 1, ..Least::default() }).await;
 }
