@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test
+.PHONY: help dev test chaos
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,3 +14,7 @@ test: ## Check format and lints, run all tests (installs what they need)
 	tests/clients/prepare
 	cargo test
 	tests/descriptions/check
+
+# One after the other: each of them uses the whole machine.
+chaos: ## Inject faults for five minutes each and write the figures to docs/reliability.md
+	JOBWIRE_CHAOS=long cargo test --release --test reliability -- --nocapture --test-threads=1 faults::$(FAULT)

@@ -3,11 +3,13 @@
 //! What travels over a connection is not decided here.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use async_nats::Client;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use tokio::sync::Notify;
 
 use crate::config::{NatsConfig, NatsIdentity};
 
@@ -19,6 +21,10 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// How long a JetStream request or an acknowledgement is waited for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// After a refused subscription the server is left alone for so long.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// How a server's message begins that refuses a subscription, or takes one away.
+const REFUSED: &str = "Permissions Violation for Subscription";
 
 /// Why there is no connection to NATS.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +74,7 @@ pub enum ConnectError {
 /// Any [`ConnectError`].
 pub async fn connect(config: &NatsConfig, name: &str) -> Result<Client, ConnectError> {
     let servers = servers(config)?;
-    options(config, name)
+    options(config, name, Arc::default())
         .await?
         .connect(servers)
         .await
@@ -86,12 +92,27 @@ pub async fn connect_in_background(
     name: &str,
 ) -> Result<Client, ConnectError> {
     let servers = servers(config)?;
-    options(config, name)
+    let refused = Arc::<Notify>::default();
+    let client = options(config, name, Arc::clone(&refused))
         .await?
         .retry_on_initial_connect()
         .connect(servers)
         .await
-        .map_err(|error| connect_error(config, &error))
+        .map_err(|error| connect_error(config, &error))?;
+    tokio::spawn(subscribe_anew(client.clone(), refused));
+    Ok(client)
+}
+
+/// A subscription that the server took away, such as that of all answers, stays away even when
+/// the right to it is given back: neither side says a word. A new connection makes it anew.
+async fn subscribe_anew(client: Client, refused: Arc<Notify>) {
+    loop {
+        refused.notified().await;
+        tokio::time::sleep(REFUSED_PAUSE).await;
+        if client.force_reconnect().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The JetStream API on a connection, with the configured prefix. A request or an
@@ -117,13 +138,17 @@ fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, ConnectError> {
         .collect()
 }
 
-async fn options(config: &NatsConfig, name: &str) -> Result<ConnectOptions, ConnectError> {
+async fn options(
+    config: &NatsConfig,
+    name: &str,
+    refused: Arc<Notify>,
+) -> Result<ConnectOptions, ConnectError> {
     let mut options = ConnectOptions::new()
         .name(name)
         .ping_interval(PING_INTERVAL)
         .connection_timeout(ATTEMPT_TIMEOUT)
         .reconnect_delay_callback(reconnect_delay)
-        .event_callback(log_events(name));
+        .event_callback(log_events(name, refused));
     if let Some(prefix) = &config.inbox_prefix {
         options = options.custom_inbox_prefix(prefix);
     }
@@ -196,16 +221,23 @@ fn reconnect_delay(attempts: usize) -> Duration {
 }
 
 /// Logs what happens to a connection, once each and with its name. The library logs the same
-/// without a name; the default log filter leaves that out.
+/// without a name; the default log filter leaves that out. Tells `refused` of a subscription that
+/// the server does not allow.
 fn log_events(
     name: &str,
+    refused: Arc<Notify>,
 ) -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static + use<> {
     let connection = name.to_owned();
     move |event| {
         match event {
             Event::Connected => tracing::info!(connection, "connected to NATS"),
             Event::Disconnected => tracing::warn!(connection, "lost the connection to NATS"),
-            Event::ServerError(error) => tracing::warn!(connection, %error, "NATS reports"),
+            Event::ServerError(error) => {
+                if matches!(&error, ServerError::Other(text) if text.starts_with(REFUSED)) {
+                    refused.notify_one();
+                }
+                tracing::warn!(connection, %error, "NATS reports");
+            }
             Event::ClientError(error) => tracing::warn!(connection, %error, "NATS client reports"),
             Event::SlowConsumer(subscription) => {
                 tracing::error!(connection, subscription, "messages dropped: read too slowly");

@@ -1,5 +1,6 @@
 //! A nats-server of one's own: started, stopped, killed, frozen and brought back.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::{eventually, free_address};
 
@@ -16,6 +17,8 @@ pub struct NatsServer {
     process: Option<Child>,
     address: SocketAddr,
     storage: TempDir,
+    /// A configuration file of its own, if it has one.
+    configuration: Option<NamedTempFile>,
 }
 
 impl NatsServer {
@@ -26,10 +29,15 @@ impl NatsServer {
 
     /// Starts a server at a given address and waits until it answers.
     pub async fn start_at(address: SocketAddr) -> Self {
-        let storage = tempfile::tempdir().expect("a directory for the streams");
-        let mut server = Self { process: None, address, storage };
+        let mut server = Self::idle_at(address);
         server.restart().await;
         server
+    }
+
+    /// A server at a given address that was not started yet.
+    pub fn idle_at(address: SocketAddr) -> Self {
+        let storage = tempfile::tempdir().expect("a directory for the streams");
+        Self { process: None, address, storage, configuration: None }
     }
 
     /// Where clients find it.
@@ -53,7 +61,17 @@ impl NatsServer {
 
     /// Starts it again, on the same port and with what it had stored.
     pub async fn restart(&mut self) {
-        self.process = Some(spawn(self.address, &self.storage));
+        self.launch();
+        self.ready().await;
+    }
+
+    /// Starts it and does not wait for it.
+    pub fn launch(&mut self) {
+        self.process = Some(spawn(self.address, &self.storage, self.configuration.as_ref()));
+    }
+
+    /// Waits until it answers, which one of several does only when most of them run.
+    pub async fn ready(&self) {
         eventually("the nats-server answers", async || self.answers().await.then_some(())).await;
     }
 
@@ -121,6 +139,36 @@ impl NatsServer {
     }
 }
 
+#[allow(dead_code, reason = "what tests/reliability injects faults with")]
+impl NatsServer {
+    /// Starts a server on a free port with a configuration of this text, and waits until it
+    /// answers.
+    pub async fn configured(text: &str) -> Self {
+        let mut server = Self::idle_at(free_address());
+        server.configure(text);
+        server.restart().await;
+        server
+    }
+
+    /// Gives it a configuration, which holds from its next start or [`Self::reload`] on.
+    pub fn configure(&mut self, text: &str) {
+        let file = self.configuration.get_or_insert_with(|| {
+            NamedTempFile::new().expect("a file for the server's configuration")
+        });
+        std::fs::write(file.path(), text).expect("a written configuration");
+    }
+
+    /// Lets a running server read its configuration again.
+    pub fn reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 impl Drop for NatsServer {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -143,8 +191,9 @@ fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-fn spawn(address: SocketAddr, storage: &TempDir) -> Child {
+fn spawn(address: SocketAddr, storage: &TempDir, configuration: Option<&NamedTempFile>) -> Child {
     Command::new(binary())
+        .args(configuration.iter().flat_map(|file| [OsStr::new("-c"), file.path().as_os_str()]))
         .args(["-js", "-a", &address.ip().to_string(), "-p", &address.port().to_string()])
         .arg("-sd")
         .arg(storage.path())
