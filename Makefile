@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test supply-chain sbom
+.PHONY: help dev test chaos supply-chain sbom
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,3 +26,7 @@ sbom: ## Write what the program is built from to target/jobwire.cdx.json (needs 
 	cargo cyclonedx --quiet --format json --spec-version 1.5 --override-filename jobwire.cdx
 	mkdir -p target
 	mv jobwire.cdx.json target/
+
+# One after the other: each of them uses the whole machine.
+chaos: ## Inject faults for five minutes each and write the figures to docs/reliability.md
+	JOBWIRE_CHAOS=long cargo test --release --test reliability -- --nocapture --test-threads=1 faults::$(FAULT)

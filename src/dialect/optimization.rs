@@ -203,7 +203,7 @@ impl RawCommand {
             "replay" => Ok(Command::Replay { after: self.after()?.unwrap_or(0), job: self.job()? }),
             "subscribe" => self.subscribe(),
             "auth" => Ok(Command::Authenticate { token: self.token()? }),
-            _ => Err("The type must be subscribe, unsubscribe, replay or ping"),
+            _ => Err("The type must be subscribe, unsubscribe, replay, ping or auth"),
         }
     }
 

@@ -39,8 +39,6 @@ pub enum HttpError {
     OriginForbidden,
     /// Nothing can be published here.
     PublishingOff,
-    /// No stream of this gateway holds such jobs.
-    NoStream,
     /// The body is of a type or an encoding that is not read.
     UnsupportedBody,
     /// The body is too large.
@@ -63,7 +61,7 @@ pub enum HttpError {
 
 impl HttpError {
     /// Every error there is.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 23] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UpgradeRequired,
@@ -78,7 +76,6 @@ impl HttpError {
         Self::Forbidden,
         Self::OriginForbidden,
         Self::PublishingOff,
-        Self::NoStream,
         Self::UnsupportedBody,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
@@ -93,7 +90,7 @@ impl HttpError {
     /// The status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NotFound | Self::JobNotFound | Self::NoStream => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::JobNotFound => StatusCode::NOT_FOUND,
             Self::Forbidden | Self::OriginForbidden | Self::PublishingOff => StatusCode::FORBIDDEN,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -131,7 +128,6 @@ impl HttpError {
             Self::Forbidden => "FORBIDDEN",
             Self::OriginForbidden => "ORIGIN_FORBIDDEN",
             Self::PublishingOff => "PUBLISHING_OFF",
-            Self::NoStream => "NO_STREAM",
             Self::UnsupportedBody => "UNSUPPORTED_BODY",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::BodyTooSlow => "BODY_TOO_SLOW",
@@ -165,7 +161,6 @@ impl HttpError {
             Self::PublishingOff => {
                 "Publishing is off: the operator turns it on with publish = true"
             }
-            Self::NoStream => "No stream of this gateway holds jobs of this kind",
             Self::UnsupportedBody => {
                 "Send one event as application/json or one a line as application/x-ndjson, not \
                  compressed"

@@ -20,6 +20,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// How long a JetStream request or an acknowledgement is waited for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// After a refused subscription the server is left alone for so long.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why there is no connection to NATS.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +110,22 @@ pub async fn connect_in_background(
     config: &NatsConfig,
     name: &str,
 ) -> Result<Connection, ConnectError> {
-    connect_with(config, name, ConnectOptions::retry_on_initial_connect).await
+    let connection = connect_with(config, name, ConnectOptions::retry_on_initial_connect).await?;
+    tokio::spawn(subscribe_anew(connection.clone()));
+    Ok(connection)
+}
+
+/// A subscription that the server took away, such as that of all answers, stays away even when
+/// the right to it is given back: neither side says a word. A new connection makes it anew.
+async fn subscribe_anew(Connection { client, denials }: Connection) {
+    loop {
+        denials.inbox().await;
+        tokio::time::sleep(REFUSED_PAUSE).await;
+        denials.forget_inbox();
+        if client.force_reconnect().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn connect_with(

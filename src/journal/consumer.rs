@@ -151,10 +151,9 @@ impl Consumer {
         };
         // In the middle of a large stream it takes the server longer than other requests.
         let making = api.context().create_consumer_on_stream(config, api.stream_name());
-        match api.attempt("CONSUMER.CREATE").answered(making).await {
-            Ok(made) => drop(made.map_err(|error| RequestError::Refused(error.to_string()))?),
-            Err(denial) => return Err(api.denied(denial).await.into()),
-        }
+        let made = api.attempt("CONSUMER.CREATE").answered(making).await;
+        made.map_err(RequestError::from)?
+            .map_err(|error| RequestError::Refused(error.to_string()))?;
         let pulling = api.attempt("CONSUMER.MSG.NEXT");
         Ok(Self {
             api: api.clone(),
@@ -200,17 +199,16 @@ impl Consumer {
     /// [`ConsumerEnd`]; the consumer is of no use afterwards.
     pub async fn next(&mut self) -> Result<Signal, ConsumerEnd> {
         let next = tokio::time::timeout_at(self.heard_at + SILENCE, self.messages.next()).await;
-        let Ok(message) = next else { return Err(self.silence().await) };
+        let Ok(message) = next else { return Err(self.silence()) };
         let message =
             message.ok_or_else(|| ConsumerEnd::Gone("the connection was closed".into()))?;
         self.read(message)
     }
 
-    async fn silence(&self) -> ConsumerEnd {
-        match self.pulling.denial() {
-            Some(denial) => self.api.denied(denial).await.into(),
-            None => ConsumerEnd::Silent,
-        }
+    fn silence(&self) -> ConsumerEnd {
+        self.pulling
+            .denial()
+            .map_or(ConsumerEnd::Silent, |denial| RequestError::from(denial).into())
     }
 
     /// The next signal if it is there already.

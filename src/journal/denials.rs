@@ -6,14 +6,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 /// Denials that are remembered.
 const REMEMBERED: usize = 16;
-/// Pause between two connections that are given up because their inbox was denied.
-const NEW_CONNECTION_EVERY: Duration = Duration::from_secs(2);
 
 /// A subject that our user may not use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,7 +86,6 @@ struct Known {
     newest: VecDeque<(u64, Denial)>,
     /// Holds for as long as the connection does: the library subscribes to it once.
     inbox: Option<Denial>,
-    given_up_at: Option<Instant>,
 }
 
 impl Denials {
@@ -116,16 +112,10 @@ impl Denials {
         self.known.send_modify(|known| known.inbox = None);
     }
 
-    /// Whether it is time to try another connection, after a denied inbox.
-    pub(super) fn may_give_up_connection(&self) -> bool {
-        let mut may = false;
-        self.known.send_modify(|known| {
-            may = known.given_up_at.is_none_or(|at| at.elapsed() >= NEW_CONNECTION_EVERY);
-            if may {
-                known.given_up_at = Some(Instant::now());
-            }
-        });
-        may
+    /// Waits until an inbox is denied.
+    pub(super) async fn inbox(&self) {
+        // Never an error: the sender is ours.
+        let _ = self.known.subscribe().wait_for(|known| known.inbox.is_some()).await;
     }
 
     /// To be called before anything is sent.

@@ -47,7 +47,7 @@ pub enum RequestError {
     Refused(String),
     /// NATS does not let us ask.
     #[error(transparent)]
-    Denied(Denial),
+    Denied(#[from] Denial),
 }
 
 /// The stream, its API, and the connection used for it. Cheap to clone.
@@ -146,27 +146,11 @@ impl StreamApi {
 
     /// Waits for an answer to an attempt, for a while.
     async fn answered<T>(
-        &self,
         attempt: &Attempt,
         answer: impl Future<Output = T>,
     ) -> Result<T, RequestError> {
         let answered = tokio::time::timeout(REQUEST_TIMEOUT, attempt.answered(answer)).await;
-        match answered.map_err(|_| unreachable("no answer in time"))? {
-            Ok(answer) => Ok(answer),
-            Err(denial) => Err(self.denied(denial).await),
-        }
-    }
-
-    /// Makes an error of a denial. The library subscribes to its inbox once for a connection: only
-    /// on another one can it have been granted.
-    pub(super) async fn denied(&self, denial: Denial) -> RequestError {
-        if matches!(denial, Denial::Subscribe(_))
-            && self.connection.denials().may_give_up_connection()
-            && let Err(error) = self.client().force_reconnect().await
-        {
-            tracing::debug!(%error, "no other connection");
-        }
-        RequestError::Denied(denial)
+        Ok(answered.map_err(|_| unreachable("no answer in time"))??)
     }
 
     async fn ask<T>(
@@ -174,7 +158,7 @@ impl StreamApi {
         operation: &str,
         answer: impl Future<Output = T>,
     ) -> Result<T, RequestError> {
-        self.answered(&self.attempt(operation), answer).await
+        Self::answered(&self.attempt(operation), answer).await
     }
 
     /// Asks the leader for the stream's state.
@@ -330,8 +314,7 @@ impl StreamApi {
             .await
             .map_err(unreachable)?;
         loop {
-            let message = self
-                .answered(&attempt, answers.next())
+            let message = Self::answered(&attempt, answers.next())
                 .await?
                 .ok_or_else(|| RequestError::Unreachable("the connection was closed".into()))?;
             match message.status {

@@ -11,11 +11,13 @@ use super::event_pipe::Opening;
 use super::requests::FORBIDDEN;
 use crate::config::routes::{Dialect, Start};
 use crate::dialect::optimization::{self, Batch, Code, Naming, Refusal};
-use crate::dialect::{Form, agent, beam_search, encode, is_final, iso8601, training};
+use crate::dialect::{Form, agent, beam_search, encode, event_stream, is_final, iso8601, training};
 use crate::event::{JobKey, LifeCycle, StoredEvent};
 use crate::progress::{Progress, Standing};
 use crate::subscription::{Notice, OnTruncated, Request, UnknownJob};
 use crate::window::StreamState;
+
+const MAY_BE_GONE: &str = "Events after the cursor may be gone: completeness cannot be shown";
 
 impl Session {
     /// The first words, and the subscription that the path asks for.
@@ -170,7 +172,8 @@ impl Session {
         (newest.id >= known && is_final(newest.as_view())).then_some(newest)
     }
 
-    /// The beginning of a stream of events is its status; what cannot be told in it ends it.
+    /// The beginning of a stream of events is its status; what is told later of its cursor ends
+    /// it.
     fn tell_stream(&self, watch: &Watch, notice: &Notice) -> Option<Bytes> {
         let opening = match notice {
             Notice::Subscribed { state, .. } if self.has_seen_the_end(watch, state) => {
@@ -188,10 +191,14 @@ impl Session {
             Notice::Position { .. } | Notice::ReplayDone { .. } => return None,
         };
         let goes_on = opening == Opening::Events;
-        self.state.borrow_mut().socket.open(opening);
-        if !goes_on {
-            self.end(Ending::CursorLost);
+        let is_answer = self.state.borrow_mut().socket.open(opening);
+        if goes_on {
+            return None;
         }
+        if !is_answer && let Some(error) = stream_error(notice) {
+            self.state.borrow_mut().socket.push(error);
+        }
+        self.end(Ending::CursorLost);
         None
     }
 
@@ -249,6 +256,27 @@ impl Session {
     }
 }
 
+/// What is told in a stream of events that cannot go on from its cursor.
+fn stream_error(notice: &Notice) -> Option<Bytes> {
+    match notice {
+        Notice::Truncated { requested_after, first_available, last } => Some(event_stream::error(
+            Code::HistoryTruncated,
+            MAY_BE_GONE,
+            &[
+                ("requestedAfter", (*requested_after).into()),
+                ("firstAvailable", (*first_available).into()),
+                ("lastEventId", (*last).into()),
+            ],
+        )),
+        Notice::CursorInvalid { epoch } => Some(event_stream::error(
+            Code::CursorInvalid,
+            "The cursor belongs to another stream: begin without one",
+            &[("epoch", (&**epoch).into())],
+        )),
+        _ => None,
+    }
+}
+
 fn optimization_frame(watch: &Watch, naming: Naming, notice: &Notice) -> Option<Bytes> {
     let job = &watch.job;
     let error = |code, sentence: &str, numbers: &[(&str, u64)], epoch: Option<&str>| {
@@ -260,7 +288,7 @@ fn optimization_frame(watch: &Watch, naming: Naming, notice: &Notice) -> Option<
         }
         Notice::Truncated { requested_after, first_available, last } => error(
             Code::HistoryTruncated,
-            "Events after the cursor may be gone: completeness cannot be shown",
+            MAY_BE_GONE,
             &[
                 ("requestedAfter", *requested_after),
                 ("firstAvailable", *first_available),

@@ -29,10 +29,11 @@ impl Endpoint {
         }
     }
 
-    /// Tells how a stream of events begins; a WebSocket has begun already.
-    pub(super) fn open(&mut self, opening: Opening) {
-        if let Self::Events(pipe) = self {
-            pipe.open(opening);
+    /// Tells how a stream of events begins. False: it has begun already, as a WebSocket always has.
+    pub(super) fn open(&mut self, opening: Opening) -> bool {
+        match self {
+            Self::WebSocket(_) => false,
+            Self::Events(pipe) => pipe.open(opening),
         }
     }
 

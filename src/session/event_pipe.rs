@@ -75,12 +75,12 @@ pub fn event_pipe() -> (EventPipe, EventBody, oneshot::Receiver<Opening>) {
 }
 
 impl EventPipe {
-    /// Tells how the stream begins; only the first word counts.
-    pub fn open(&mut self, opening: Opening) {
-        if let Some(sender) = self.opening.take() {
-            // A client that is gone is noticed by its body.
-            let _ = sender.send(opening);
-        }
+    /// Tells how the stream begins; only the first word counts. Whether it was that.
+    pub fn open(&mut self, opening: Opening) -> bool {
+        let Some(sender) = self.opening.take() else { return false };
+        // A client that is gone is noticed by its body.
+        let _ = sender.send(opening);
+        true
     }
 
     pub(super) fn push(&mut self, bytes: Bytes) {

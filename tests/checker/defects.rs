@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::history::{Record, What};
-use crate::verdict::{Violation, judge};
+use crate::verdict::{Verdict, Violation, judge};
 
 const SEEDS: u64 = 20;
 const JOBS: usize = 5;
@@ -367,6 +367,36 @@ fn what_retention_took_is_no_loss_when_it_was_told_and_one_when_it_was_not() {
         records[at].what = What::Truncated { watcher, job, after: id - 1, first_available: id + 1 };
         let verdict = judge(&records);
         assert!(verdict.is_clean() && verdict.truncations == 1, "seed {seed}: {verdict}");
+    }
+}
+
+/// A watcher that comes after #4 to a stream that begins at 10, and whose job begins at 12.
+fn told_of_a_gap(stream_first: u64, first_available: u64) -> Verdict {
+    let (job, watcher, hash) = (job(0), watcher(0), hash(12));
+    let history = [
+        What::Intent { job: job.clone(), hash: hash.clone() },
+        What::Acknowledged { job: job.clone(), hash: hash.clone(), id: 12 },
+        What::Sentinel { job: job.clone(), id: 12 },
+        What::Subscribing { watcher: watcher.clone(), job: job.clone(), after: 4 },
+        What::Truncated { watcher: watcher.clone(), job: job.clone(), after: 4, first_available },
+        What::Delivered { watcher, job: job.clone(), id: 12, hash: hash.clone() },
+        What::Stored { job, id: 12, hash },
+        What::StreamBounds { first: stream_first, last: 12 },
+    ];
+    let timed = history.into_iter().zip(0..).map(|(what, at)| Record { at, what });
+    judge(&timed.collect::<Vec<_>>())
+}
+
+#[test]
+fn a_gap_may_be_told_up_to_the_first_event_of_the_job_and_no_further() {
+    for first_available in [10, 11, 12] {
+        let verdict = told_of_a_gap(10, first_available);
+        assert!(verdict.is_clean() && verdict.truncations == 1, "{first_available}: {verdict}");
+    }
+    for (stream_first, first_available) in [(10, 13), (5, 12), (1, 12), (10, 5)] {
+        let verdict = told_of_a_gap(stream_first, first_available);
+        let unjustified = verdict.violations.get(&Violation::UnjustifiedTruncation);
+        assert_eq!(unjustified, Some(&1), "{stream_first}, {first_available}: {verdict}");
     }
 }
 

@@ -249,12 +249,15 @@ impl<'a> Facts<'a> {
                 });
             }
         }
+        // Nothing of the job lies between the stream's first event and the job's.
+        let first_of_job = of_job.range(self.first..).next().copied().unwrap_or(self.first);
         for (after, first_available) in &watch.gaps {
-            if *first_available > self.first || *first_available <= after + 1 {
+            let nothing_is_gone = self.first <= after + 1 || *first_available <= after + 1;
+            if nothing_is_gone || *first_available > first_of_job {
                 verdict.note(Violation::UnjustifiedTruncation, || {
                     format!(
                         "{watcher} was told that {job} has a gap from {after} to \
-                         {first_available}; the stream begins at {}",
+                         {first_available}; the stream begins at {}, the job at {first_of_job}",
                         self.first
                     )
                 });

@@ -147,6 +147,34 @@ async fn history_that_is_gone_is_410_with_what_there_is() {
 }
 
 #[tokio::test]
+async fn a_reader_whose_stream_is_made_anew_is_told_before_the_answer_ends() {
+    let deployment = Deployment::start().await;
+    let old = deployment.tell("training/job", &[("job_started", json!({}))]).await;
+    let mut reader = deployment.events("training/job", "").await;
+    assert_eq!(reader.ids(1).await, old);
+
+    deployment.publisher.delete_stream().await;
+    deployment.publisher.create_stream(job_stream()).await;
+    assert_told_of_an_invalid_cursor(&mut reader).await;
+}
+
+#[tokio::test]
+async fn a_reader_with_a_cursor_that_the_stream_never_reaches_is_told() {
+    let deployment = Deployment::start().await;
+    deployment.tell("training/job", &[("job_started", json!({}))]).await;
+    let mut reader = deployment.events("training/job", "?after=1000").await;
+    assert_told_of_an_invalid_cursor(&mut reader).await;
+}
+
+async fn assert_told_of_an_invalid_cursor(reader: &mut EventReader) {
+    let error = reader.event().await.expect("a word before the end");
+    assert_eq!((error.id, &*error.name), (None, "error"));
+    assert_eq!(error.data["code"], "CURSOR_INVALID");
+    assert!(error.data["epoch"].is_string(), "{error:?}");
+    assert_eq!(reader.rest().await, [], "a proper end of the answer");
+}
+
+#[tokio::test]
 async fn an_unknown_job_is_404_after_the_grace_in_which_it_may_appear() {
     let deployment = Deployment::with_arguments(&["--job-grace", "1s"]).await;
     let started = Instant::now();

@@ -131,7 +131,8 @@ async fn a_right_that_a_gateway_lacks_is_named_and_once_granted_it_is_ready() {
         ("$JS.API.CONSUMER.MSG.NEXT.JOBS.*", "publish on $JS.API.CONSUMER.MSG.NEXT.JOBS.*"),
         ("_INBOX_gateway.>", "subscribe on _INBOX_gateway.>, or nats.inbox_prefix"),
     ] {
-        let backend = Backend::of(NatsServer::start_without(User::GATEWAY, right).await).await;
+        let nats = NatsServer::start_without(User::GATEWAY, right).await;
+        let mut backend = Backend::of(nats).await;
         backend.publisher.create_stream(job_stream()).await;
         let mut gateway = backend.gateway_command(&[]).launch().await;
         gateway.expect_denials();

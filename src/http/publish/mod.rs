@@ -119,7 +119,7 @@ async fn receive<'a>(
     if public.drain.borrow().spread().is_some() {
         return Err(HttpError::Draining.into());
     }
-    let route = public.routes.events_of(job).ok_or(HttpError::NoStream)?;
+    let route = public.routes.events_of(job).ok_or(HttpError::JobNotFound)?;
     let publisher = publishing.publishers.get(route.source).ok_or(HttpError::Internal)?;
     access::check_publish(public, job, request).await?;
     let terms = Terms::of(request)?;

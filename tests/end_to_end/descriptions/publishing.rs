@@ -95,7 +95,7 @@ async fn publish_what_cannot_be(description: &Description, address: SocketAddr) 
     }
 }
 
-/// Announces so many bodies that there is no room for one more.
+/// Sends so many bodies, but for their last bytes, that there is no room for a large one more.
 async fn hold_all_the_room(description: &Description, address: SocketAddr) {
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
@@ -106,8 +106,11 @@ async fn hold_all_the_room(description: &Description, address: SocketAddr) {
     eventually("there is no more room", async || {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(head.as_bytes()).await.expect("a head is sent");
+        // Who finds no room is answered and not read to the end.
+        let _ = stream.write_all(&vec![b' '; (4 << 20) - 100]).await;
         holding.push(stream);
-        let answer = description.post(address, PATH, &[JSON], "{\"eventType\":\"a\"}").await;
+        let large = format!("{}{{\"eventType\":\"a\"}}", " ".repeat(3 << 20));
+        let answer = description.post(address, PATH, &[LINES], &large).await;
         (answer.status == 503 && answer.json()["code"] == "LIMIT").then_some(())
     })
     .await;

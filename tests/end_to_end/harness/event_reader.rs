@@ -48,22 +48,33 @@ impl EventReader {
 
     /// Asks over a connection of one's own.
     pub async fn ask(
-        mut stream: impl ByteStream + 'static,
+        stream: impl ByteStream + 'static,
         address: SocketAddr,
         path: &str,
         headers: &[(&str, &str)],
     ) -> Self {
         let request = request(address, path, headers);
-        stream.write_all(request.as_bytes()).await.expect("a request is sent");
+        let asking = Self::try_ask(stream, &request);
+        let reader = within("the answer's head", asking).await.expect("an unbroken connection");
+        assert!(reader.head.starts_with("http/1.1 200 "), "{}", reader.head);
+        reader
+    }
+
+    /// Asks over a connection that may break, for what may be refused: see `head`.
+    pub async fn try_ask(
+        mut stream: impl ByteStream + 'static,
+        request: &str,
+    ) -> std::io::Result<Self> {
+        stream.write_all(request.as_bytes()).await?;
         let stream = BufReader::with_capacity(4 << 10, Box::new(stream) as Box<dyn ByteStream>);
         let mut reader = Self { stream, head: String::new(), content: Vec::new() };
         while !reader.head.ends_with("\r\n\r\n") {
-            let line = within("the answer's head", reader.stream.read_line(&mut reader.head)).await;
-            assert_ne!(line.expect("an unbroken connection"), 0, "half a head: {}", reader.head);
+            if reader.stream.read_line(&mut reader.head).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
         }
         reader.head.make_ascii_lowercase();
-        assert!(reader.head.starts_with("http/1.1 200 "), "{}", reader.head);
-        reader
+        Ok(reader)
     }
 
     /// The next block, comments included; `None` at the proper end of the answer.
@@ -73,12 +84,17 @@ impl EventReader {
 
     /// The same on a connection that may break.
     pub async fn try_block(&mut self) -> std::io::Result<Option<Block>> {
+        within("a block comes", self.read_block()).await
+    }
+
+    /// The same without a limit in time.
+    pub async fn read_block(&mut self) -> std::io::Result<Option<Block>> {
         loop {
             if let Some(end) = self.content.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.content.drain(..end + 2).collect();
                 return Ok(Some(parse(&String::from_utf8(block).expect("UTF-8"))));
             }
-            if !within("a block comes", self.read_chunk()).await? {
+            if !self.read_chunk().await? {
                 assert!(self.content.is_empty(), "half a block at the end");
                 return Ok(None);
             }
@@ -126,6 +142,16 @@ impl EventReader {
         chunk.truncate(size);
         self.content.extend(chunk);
         Ok(size > 0)
+    }
+}
+
+#[allow(dead_code, reason = "what tests/reliability injects faults with")]
+impl EventReader {
+    /// What is left of an answer that is no stream of events, up to the connection's end.
+    pub async fn into_body(mut self) -> std::io::Result<String> {
+        let mut body = String::new();
+        self.stream.read_to_string(&mut body).await?;
+        Ok(body)
     }
 }
 

@@ -202,8 +202,12 @@ impl Gateway {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(pid.expect("a running gateway"), Signal::TERM).expect("a process of ours");
+        kill_process(pid.expect("a running gateway"), signal).expect("a process of ours");
     }
 
     /// Ends it with SIGKILL and waits until it is gone.
@@ -229,6 +233,19 @@ impl Gateway {
     pub async fn exit(&mut self, limit: Duration) -> ExitStatus {
         let exiting = self.process.wait();
         within_time(limit, "the gateway ends", exiting).await.expect("a process of ours")
+    }
+}
+
+#[allow(dead_code, reason = "what tests/reliability injects faults with")]
+impl Gateway {
+    /// Lets it stand still: its sockets stay open and nothing answers.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen gateway go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 }
 

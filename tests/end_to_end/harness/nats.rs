@@ -3,7 +3,6 @@
 //! Its users are those of `nats/users.conf`, with nothing more than that, and one more for the
 //! tests themselves, who may do everything.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -96,14 +95,25 @@ impl NatsServer {
 
     /// Starts a server at a given address and waits until it answers.
     pub async fn start_at(address: SocketAddr) -> Self {
-        Self::start_with(address, USERS).await
+        let mut server = Self::idle_at(address);
+        server.restart().await;
+        server
+    }
+
+    /// A server at a given address that was not started yet.
+    pub fn idle_at(address: SocketAddr) -> Self {
+        let storage = tempfile::tempdir().expect("a directory for the streams");
+        let file = NamedTempFile::new().expect("a file for the configuration");
+        let mut server = Self { process: None, address, storage, configuration: file };
+        server.configure(&configuration(USERS));
+        server
     }
 
     /// Starts a server whose gateways may also read other streams than the one of jobwire, and
     /// publish to any.
     pub async fn start_with_foreign_streams() -> Self {
         let users = USERS.replace(".JOBS", ".*").replace(r#""jobs.*.*.*""#, r#""*.>""#);
-        Self::start_with(free_address(), &users).await
+        Self::configured(&configuration(&users)).await
     }
 
     /// Starts a server where one of the users lacks a right that `nats/users.conf` gives.
@@ -112,23 +122,14 @@ impl NatsServer {
             USERS.split_once(&format!("user: {},", user.name)).expect("the user's rights");
         let less = rights.replacen(&format!("\"{right}\""), "\"nothing\"", 1);
         assert_ne!(less, rights, "{right} is not in nats/users.conf");
-        Self::start_with(free_address(), &format!("{before}user: {},{less}", user.name)).await
+        let users = format!("{before}user: {},{less}", user.name);
+        Self::configured(&configuration(&users)).await
     }
 
     /// Gives all users, while it runs, what `nats/users.conf` gives.
-    pub fn grant_everything_that_users_may(&self) {
-        std::fs::write(self.configuration.path(), configuration(USERS)).expect("a configuration");
-        self.signal(Signal::HUP);
-    }
-
-    async fn start_with(address: SocketAddr, users: &str) -> Self {
-        let storage = tempfile::tempdir().expect("a directory for the streams");
-        let mut configuration_file = NamedTempFile::new().expect("a file for the configuration");
-        write!(configuration_file, "{}", configuration(users)).expect("a configuration");
-        let mut server =
-            Self { process: None, address, storage, configuration: configuration_file };
-        server.restart().await;
-        server
+    pub fn grant_everything_that_users_may(&mut self) {
+        self.configure(&configuration(USERS));
+        self.reload();
     }
 
     /// Where clients find it.
@@ -152,7 +153,17 @@ impl NatsServer {
 
     /// Starts it again, on the same port and with what it had stored.
     pub async fn restart(&mut self) {
+        self.launch();
+        self.ready().await;
+    }
+
+    /// Starts it and does not wait for it.
+    pub fn launch(&mut self) {
         self.process = Some(self.spawn());
+    }
+
+    /// Waits until it answers, which one of several does only when most of them run.
+    pub async fn ready(&self) {
         eventually("the nats-server answers", async || self.answers().await.then_some(())).await;
     }
 
@@ -215,7 +226,13 @@ impl NatsServer {
         Command::new(binary())
             .arg("-c")
             .arg(self.configuration.path())
-            .args(["-a", &self.address.ip().to_string(), "-p", &self.address.port().to_string()])
+            .args([
+                "-js",
+                "-a",
+                &self.address.ip().to_string(),
+                "-p",
+                &self.address.port().to_string(),
+            ])
             .arg("-sd")
             .arg(self.storage.path())
             .envs(User::passwords())
@@ -237,6 +254,33 @@ impl NatsServer {
         if let Some(mut process) = self.process.take() {
             process.wait().expect("the server's end");
         }
+    }
+}
+
+#[allow(dead_code, reason = "what tests/reliability injects faults with")]
+impl NatsServer {
+    /// Starts a server on a free port with a configuration of this text, and waits until it
+    /// answers.
+    pub async fn configured(text: &str) -> Self {
+        let mut server = Self::idle_at(free_address());
+        server.configure(text);
+        server.restart().await;
+        server
+    }
+
+    /// Gives it a configuration, which holds from its next start or [`Self::reload`] on.
+    pub fn configure(&mut self, text: &str) {
+        std::fs::write(self.configuration.path(), text).expect("a written configuration");
+    }
+
+    /// Lets a running server read its configuration again.
+    pub fn reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
