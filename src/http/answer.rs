@@ -5,6 +5,8 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::session::Reason;
+
 /// An answer whose body is there as a whole.
 pub type Answer = Response<Full<Bytes>>;
 
@@ -33,10 +35,8 @@ pub enum HttpError {
     InvalidListLimit,
     /// There is no such job.
     JobNotFound,
-    /// The token does not allow it.
-    Forbidden,
-    /// The page's origin is not allowed.
-    OriginForbidden,
+    /// A limit, or what is not allowed; it is counted where the answer leaves.
+    Refused(Reason),
     /// Nothing can be published here.
     PublishingOff,
     /// No stream of this gateway holds such jobs.
@@ -49,11 +49,9 @@ pub enum HttpError {
     BodyTooSlow,
     /// The body broke off.
     BodyBroken,
-    /// There is no room for one more body.
-    TooManyBodies,
     /// The key cannot be one.
     InvalidIdempotencyKey,
-    /// NATS does not answer, or there is no place.
+    /// NATS does not answer.
     Unavailable,
     /// The process is stopping.
     Draining,
@@ -65,7 +63,10 @@ impl HttpError {
     fn status(self) -> StatusCode {
         match self {
             Self::NotFound | Self::JobNotFound | Self::NoStream => StatusCode::NOT_FOUND,
-            Self::Forbidden | Self::OriginForbidden | Self::PublishingOff => StatusCode::FORBIDDEN,
+            Self::Refused(Reason::Forbidden | Reason::Origin) | Self::PublishingOff => {
+                StatusCode::FORBIDDEN
+            }
+            Self::Refused(Reason::AddressRate) => StatusCode::TOO_MANY_REQUESTS,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -80,7 +81,7 @@ impl HttpError {
             | Self::InvalidWait
             | Self::InvalidListCursor
             | Self::InvalidListLimit => StatusCode::BAD_REQUEST,
-            Self::Draining | Self::Unavailable | Self::TooManyBodies => {
+            Self::Draining | Self::Unavailable | Self::Refused(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -98,15 +99,15 @@ impl HttpError {
             Self::InvalidLimit | Self::InvalidListLimit => "INVALID_LIMIT",
             Self::InvalidWait => "INVALID_WAIT",
             Self::JobNotFound => "JOB_NOT_FOUND",
-            Self::Forbidden => "FORBIDDEN",
-            Self::OriginForbidden => "ORIGIN_FORBIDDEN",
+            Self::Refused(Reason::Forbidden) => "FORBIDDEN",
+            Self::Refused(Reason::Origin) => "ORIGIN_FORBIDDEN",
+            Self::Refused(_) => "LIMIT",
             Self::PublishingOff => "PUBLISHING_OFF",
             Self::NoStream => "NO_STREAM",
             Self::UnsupportedBody => "UNSUPPORTED_BODY",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::BodyBroken => "BODY_BROKEN",
-            Self::TooManyBodies => "LIMIT",
             Self::InvalidIdempotencyKey => "INVALID_IDEMPOTENCY_KEY",
             Self::Unavailable => "UNAVAILABLE",
             Self::Draining => "DRAINING",
@@ -131,7 +132,7 @@ impl HttpError {
             Self::InvalidListCursor => "cursor must be what an answer gave as next",
             Self::InvalidListLimit => "limit must be a whole number from 1 to 500",
             Self::JobNotFound => "Job not found",
-            Self::Forbidden => "The token does not allow this",
+            Self::Refused(reason) => reason.sentence(),
             Self::PublishingOff => {
                 "Publishing is off: the operator turns it on with publish = true"
             }
@@ -143,11 +144,9 @@ impl HttpError {
             Self::BodyTooLarge => "The body has more than the 4 MiB that are allowed",
             Self::BodyTooSlow => "The body did not come within 30 s",
             Self::BodyBroken => "The body broke off",
-            Self::TooManyBodies => "Too much is being published at the moment, try again",
             Self::InvalidIdempotencyKey => {
                 "Idempotency-Key has to be 1 to 200 visible ASCII characters"
             }
-            Self::OriginForbidden => "Pages of this origin may not use this gateway",
             Self::Unavailable => "The event store does not answer, try again",
             Self::Draining => "This gateway is stopping: connect again",
             Self::Internal => "The gateway failed",
@@ -161,10 +160,14 @@ impl From<HttpError> for Answer {
         let mut answer = json(error.status(), &body);
         match error {
             HttpError::UpgradeRequired => set(&mut answer, header::UPGRADE, "websocket"),
-            HttpError::Draining | HttpError::Unavailable | HttpError::TooManyBodies => {
+            HttpError::Refused(Reason::Forbidden | Reason::Origin) => {}
+            HttpError::Draining | HttpError::Unavailable | HttpError::Refused(_) => {
                 set(&mut answer, header::RETRY_AFTER, "1")
             }
             _ => {}
+        }
+        if let HttpError::Refused(reason) = error {
+            answer.extensions_mut().insert(reason);
         }
         answer
     }

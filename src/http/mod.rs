@@ -13,6 +13,7 @@ mod job;
 mod jobs;
 mod origin;
 mod page;
+mod peer;
 mod places;
 mod polling;
 mod publish;
@@ -23,6 +24,7 @@ mod upgrade;
 
 pub use admin::{Admin, Readiness};
 pub use origin::Origins;
+pub use peer::OpenConnections;
 pub use places::Places;
 pub use publish::{Intake, PublishMetrics, Publishing};
 pub use server::{BindError, Public, PublicSource, Serving, bind, serve_admin};

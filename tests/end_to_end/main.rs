@@ -25,6 +25,7 @@ mod event_stream;
 mod faults;
 mod field_clients;
 mod http;
+mod limits;
 mod origins;
 mod polling;
 mod provisioning;

@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::answer::HttpError;
+use crate::session::Reason;
 
 /// Bytes of one body.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -45,7 +46,7 @@ impl Intake {
     /// Takes a body as a whole.
     ///
     /// # Errors
-    /// [`HttpError::BodyTooLarge`], [`HttpError::BodyTooSlow`], [`HttpError::TooManyBodies`], and
+    /// [`HttpError::BodyTooLarge`], [`HttpError::BodyTooSlow`], [`Reason::Bodies`], and
     /// [`HttpError::BodyBroken`] for a client that is gone.
     pub async fn receive(&self, body: &mut Incoming) -> Result<Received, HttpError> {
         // Without a length it may become as large as any.
@@ -56,7 +57,7 @@ impl Intake {
         }
         let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(units);
-        let room = room.map_err(|_| HttpError::TooManyBodies)?;
+        let room = room.map_err(|_| HttpError::Refused(Reason::Bodies))?;
         let collecting = Limited::new(body, MAX_BODY).collect();
         let collected = tokio::time::timeout(BODY_TIME, collecting)
             .await

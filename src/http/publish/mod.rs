@@ -20,6 +20,7 @@ use super::answer::{Answer, HttpError, json, set};
 use super::server::Public;
 use crate::event::JobKey;
 use crate::journal::publish::{PublishError, Publisher};
+use crate::session::Reason;
 use batch::{BatchError, CheckedEvent};
 pub use intake::Intake;
 use intake::Received;
@@ -99,7 +100,7 @@ async fn receive<'a>(
     let publisher = publishing.publishers.get(route.source).ok_or(HttpError::Internal)?;
     let grant = access::authenticate(public, route, request).await?;
     if grant.is_some_and(|grant| !grant.may_publish(job)) {
-        return Err(HttpError::Forbidden.into());
+        return Err(HttpError::Refused(Reason::Forbidden).into());
     }
     let terms = Terms::of(request)?;
     let received = publishing.intake.receive(request.body_mut()).await?;
