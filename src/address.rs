@@ -38,12 +38,12 @@ impl TrustedProxies {
         let peer = peer.to_canonical();
         let mut client = peer;
         for value in headers.get_all(FORWARDED_FOR).iter().rev() {
-            let Ok(value) = value.to_str() else { return peer };
-            for entry in value.rsplit(',') {
+            // What a client wrote stands first, and cannot spoil what the proxies appended.
+            for entry in value.as_bytes().rsplit(|byte| *byte == b',') {
                 if !self.trusts(client) {
                     return client;
                 }
-                let Some(address) = parse(entry.trim()) else { return peer };
+                let Some(address) = parse(entry) else { return peer };
                 client = address;
             }
         }
@@ -56,7 +56,8 @@ impl TrustedProxies {
 }
 
 /// An address of the chain; some proxies write a port, too.
-fn parse(entry: &str) -> Option<IpAddr> {
+fn parse(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry).ok()?.trim();
     let address = entry.parse().or_else(|_| entry.parse().map(|address: SocketAddr| address.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
@@ -98,11 +99,12 @@ mod tests {
 
     #[test]
     fn the_client_is_the_last_one_before_the_trusted_proxies() {
-        let chains: [&[&str]; 4] = [
+        let chains: [&[&str]; 5] = [
             &["198.51.100.7"],
             &["6.6.6.6, 198.51.100.7, 10.0.0.2"],
             &["6.6.6.6", "198.51.100.7,10.9.9.9 , 10.0.0.2"],
             &["not read any more, 198.51.100.7"],
+            &["\u{e9}, 198.51.100.7", "10.0.0.2"],
         ];
         for chain in chains {
             assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", chain), "198.51.100.7", "{chain:?}");
