@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::HashMap;
 
+use super::clock;
 use super::delivery::{Asking, Watch};
 use super::ending::Ending;
 use super::endpoint::Endpoint;
@@ -98,7 +99,7 @@ pub(super) struct State {
 
 impl Session {
     pub(super) fn new(worker: Rc<Worker>, id: u64, socket: Endpoint, profile: Profile) -> Rc<Self> {
-        let now = Instant::now();
+        let now = clock::now();
         let heartbeat = profile.route.heartbeat;
         worker.settings.metrics.opened.inc();
         worker.settings.metrics.connections.inc();
@@ -148,7 +149,7 @@ impl Session {
         if self.profile.route.on_token_expiry == OnTokenExpiry::Close {
             let until = grant.valid_until.min(grant.expires_at + EXPIRY_LEEWAY);
             let left = until.duration_since(SystemTime::now()).unwrap_or_default();
-            let at = Instant::now() + left.min(FAR);
+            let at = clock::now() + left.min(FAR);
             self.expires_at.set(Some(at));
             self.worker.arm(self, at);
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::clock;
 use super::connection::Session;
 use super::distribution::Due;
 use super::ending::Ending;
@@ -262,7 +263,7 @@ impl Session {
 
     /// One step of a subscription: the bytes it sent, or `None` if its turn is over.
     fn step(self: &Rc<Self>, watch: &Rc<Watch>, allowance: usize) -> Option<usize> {
-        let now = Instant::now();
+        let now = clock::now();
         watch.until.set(None);
         if watch.machine.borrow().is_following() {
             watch.lose(Some(watch.feed.cursor.get()));
@@ -331,7 +332,7 @@ impl Session {
         // A page is never held for a socket that takes nothing: it is asked for again.
         if !(blocked && matches!(answer, Answer::Page(_))) {
             let view = watch.feed.view(&watch.job);
-            watch.machine.borrow_mut().answered(Instant::now(), &view, answer);
+            watch.machine.borrow_mut().answered(clock::now(), &view, answer);
         }
         watch.turn.set(Turn::Waiting);
         self.queue(&watch);

@@ -8,6 +8,7 @@
 //! What a subscription means is decided in `subscription`, how a message looks in `dialect`.
 //! HTTP and routes are not known here; of TLS only how its bytes reach the socket.
 
+mod clock;
 mod connection;
 mod conversation;
 mod delivery;
@@ -20,6 +21,8 @@ mod outgoing;
 mod polling;
 mod refusals;
 mod requests;
+#[cfg(test)]
+mod simulation;
 mod socket;
 mod transport;
 mod wheel;

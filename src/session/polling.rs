@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::clock;
 use super::delivery::Encoded;
 use super::worker::{Feed, Worker};
 use crate::dialect::optimization::Naming;
@@ -116,7 +117,7 @@ struct Polling<'a> {
 
 impl<'a> Polling<'a> {
     fn new(worker: &'a Worker, feed: &'a Rc<Feed>, request: PollRequest) -> Self {
-        let now = Instant::now();
+        let now = clock::now();
         let terms = Request {
             after: Some(request.after),
             epoch: request.epoch,
@@ -142,7 +143,7 @@ impl<'a> Polling<'a> {
     }
 
     async fn step(&mut self) -> Result<Progressing, PollRefusal> {
-        let now = Instant::now();
+        let now = clock::now();
         if self.is_full() || now >= self.answer_by {
             return self.stop();
         }
@@ -154,7 +155,7 @@ impl<'a> Polling<'a> {
                     return self.stop();
                 }
                 let view = self.feed.view(&self.job);
-                self.machine.answered(Instant::now(), &view, answer);
+                self.machine.answered(clock::now(), &view, answer);
                 Ok(Progressing::GoesOn)
             }
             Step::Tell(notice) | Step::End(notice) => self.hear(notice),

@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
+use super::clock;
 use super::connection::Session;
 use super::delivery::{Turn, Watch};
 use super::refusals::Reason;
@@ -113,7 +114,7 @@ impl Session {
             return self.deny(&job, Code::Limit, Reason::Subscriptions);
         }
         let Some(feed) = self.worker.feed(self.profile.route.source) else { return };
-        let machine = Subscription::new(job.clone(), request, Instant::now());
+        let machine = Subscription::new(job.clone(), request, clock::now());
         let watch = Rc::new(Watch {
             session: Rc::downgrade(self),
             feed: Rc::clone(feed),

@@ -164,7 +164,7 @@ impl Socket {
     /// Gives the connection up without a word: the peer sees a reset, and the kernel frees what
     /// it had queued.
     pub fn reset(&mut self) {
-        if let Err(error) = self.websocket.get_ref().transport.tcp().set_zero_linger() {
+        if let Err(error) = self.websocket.get_ref().transport.reset_on_drop() {
             tracing::debug!(%error, "a stuck connection is closed without a reset");
         }
     }

@@ -21,6 +21,9 @@ pub enum Transport {
     Tcp(TcpStream),
     /// TLS, whose handshake is done.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A model of a connection.
+    #[cfg(test)]
+    Model(tokio::io::DuplexStream),
 }
 
 impl Transport {
@@ -32,6 +35,8 @@ impl Transport {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            #[cfg(test)]
+            Self::Model(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 
@@ -58,6 +63,8 @@ impl Transport {
             let sent = match self {
                 Self::Tcp(stream) => poll_send_plain(stream, context, outgoing),
                 Self::Tls(stream) => poll_send_encrypted(stream, context, outgoing),
+                #[cfg(test)]
+                Self::Model(stream) => poll_send_plain(stream, context, outgoing),
             };
             match sent {
                 Poll::Ready(Ok(0)) => {
@@ -76,20 +83,28 @@ impl Transport {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            #[cfg(test)]
+            Self::Model(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 
-    /// The connection itself.
-    pub(super) fn tcp(&self) -> &TcpStream {
+    /// Makes the connection end with a reset when it is dropped: the kernel then frees what it
+    /// had queued.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn reset_on_drop(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tcp(stream) => stream.set_zero_linger(),
+            Self::Tls(stream) => stream.get_ref().0.set_zero_linger(),
+            #[cfg(test)]
+            Self::Model(_) => Ok(()),
         }
     }
 }
 
 fn poll_send_plain(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncWrite + Unpin),
     context: &mut Context<'_>,
     outgoing: &mut Outgoing,
 ) -> Poll<io::Result<usize>> {

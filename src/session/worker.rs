@@ -11,6 +11,7 @@ use foldhash::HashMap;
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 
+use super::clock;
 use super::connection::{Profile, Session};
 use super::delivery::Watch;
 use super::distribution::Watchers;
@@ -158,7 +159,7 @@ pub struct Worker {
 impl Worker {
     /// A worker without connections. It must be made on the thread that runs it.
     pub fn new(settings: WorkerSettings) -> Rc<Self> {
-        let now = Instant::now();
+        let now = clock::now();
         Rc::new(Self {
             feeds: settings.sources.iter().cloned().map(Feed::new).collect(),
             settings,
@@ -255,7 +256,7 @@ impl Worker {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            self.now.set(Instant::now());
+            self.now.set(clock::now());
             let mut due = Vec::new();
             self.wheel.borrow_mut().advance(self.now(), |tick, id| due.push((tick, id)));
             for (tick, id) in due {
@@ -282,7 +283,7 @@ impl Worker {
             return;
         };
         let sessions: Vec<Rc<Session>> = self.sessions.borrow().values().cloned().collect();
-        let now = Instant::now();
+        let now = clock::now();
         for session in sessions {
             session.close_at(now + spread.mul_f64(fastrand::f64()));
         }

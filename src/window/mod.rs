@@ -99,6 +99,13 @@ impl Window {
         }
     }
 
+    /// As [`Window::new`], with segments so small that little is evicted at once.
+    #[cfg(test)]
+    pub fn with_segments(budget: usize, segment: usize) -> Self {
+        let ring = RwLock::new(Ring::with_segments(budget, segment, Arc::default()));
+        Self { shared: Arc::new(Shared { ring, listeners: RwLock::default() }) }
+    }
+
     /// Whoever waits on the returned handle is woken when the window has changed.
     pub fn listen(&self) -> Arc<Notify> {
         let listener = Arc::new(Notify::new());

@@ -9,6 +9,7 @@ mod intake;
 mod metrics;
 
 use async_nats::HeaderMap;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
@@ -28,6 +29,8 @@ pub use metrics::PublishMetrics;
 
 /// Bytes of an `Idempotency-Key`; a line's number is appended to it.
 const MAX_IDEMPOTENCY_KEY: usize = 200;
+/// Bytes of a body that is checked where its connection is served.
+const CHECKED_IN_PLACE: usize = 64 * 1024;
 /// Bytes of a header of trace context (W3C Trace Context, section 3.3.1.5).
 const MAX_TRACE: usize = 512;
 
@@ -75,15 +78,30 @@ pub async fn answer(
         intake::discard(request.body_mut()).await;
     }
     let (publishing, publisher, terms, received) = received?;
-    let events = match terms.format {
-        Format::One => batch::one(received.body.clone()),
-        Format::Lines => batch::lines(&received.body),
-    };
-    let events = events.map_err(|error| {
+    let events = check(terms.format, received.body.clone()).await?.map_err(|error| {
         publishing.metrics.invalid();
         refusal(&error)
     })?;
     Batch { publisher, job, terms }.publish(events, &publishing.metrics).await
+}
+
+/// Checks the events of a body. A large one would hold up every socket of the worker.
+async fn check(
+    format: Format,
+    body: Bytes,
+) -> Result<Result<Vec<CheckedEvent>, BatchError>, HttpError> {
+    let is_large = body.len() > CHECKED_IN_PLACE;
+    let checking = move || match format {
+        Format::One => batch::one(body),
+        Format::Lines => batch::lines(&body),
+    };
+    if !is_large {
+        return Ok(checking());
+    }
+    tokio::task::spawn_blocking(checking).await.map_err(|error| {
+        tracing::error!(%error, "a body could not be checked");
+        HttpError::Internal
+    })
 }
 
 /// What a request says of its body, and the body, if it may be published.
