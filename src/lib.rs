@@ -4,6 +4,7 @@
 //! `event ← progress ← encoded ← dialect ← session, http` and `event ← auth ← session, http`: a
 //! module knows only what is left of it.
 
+pub mod address;
 pub mod auth;
 pub mod cli;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod journal;
 pub mod metrics;
 pub mod origin;
 pub mod progress;
+pub mod rate;
 pub mod recent;
 pub mod session;
 pub mod subject;

@@ -1,48 +1,56 @@
-//! What was last known of a job, for a bounded number of jobs: absent means unknown.
+//! What was last known of something, for a bounded number of keys: absent means unknown.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
 
 use foldhash::{HashMap, HashMapExt};
-
-use crate::event::JobKey;
 
 /// A bounded map that forgets what was not written for long.
 ///
 /// Two generations, so that forgetting is cheap: when the younger is full, the older goes.
-pub struct Recent<V> {
-    young: HashMap<JobKey, V>,
-    old: HashMap<JobKey, V>,
+pub struct Recent<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
     capacity: usize,
 }
 
-impl<V: Copy> Recent<V> {
-    /// Room for at least `capacity` and at most twice as many jobs.
+impl<K: Eq + Hash, V: Copy> Recent<K, V> {
+    /// Room for at least `capacity` and at most twice as many keys.
     pub fn new(capacity: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), capacity: capacity.max(1) }
     }
 
-    /// What is remembered of a job, by `kind.id`.
-    pub fn get(&self, job: &str) -> Option<V> {
-        self.young.get(job).or_else(|| self.old.get(job)).copied()
+    /// What is remembered of a key.
+    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.young.get(key).or_else(|| self.old.get(key)).copied()
     }
 
-    /// Remembers something of a job.
-    pub fn insert(&mut self, job: JobKey, value: V) {
+    /// Remembers something of a key.
+    pub fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.capacity {
             self.old = std::mem::take(&mut self.young);
         }
-        self.old.remove(job.as_str());
-        self.young.insert(job, value);
+        self.old.remove(&key);
+        self.young.insert(key, value);
     }
 
-    /// Forgets a job.
-    pub fn remove(&mut self, job: &str) {
-        self.young.remove(job);
-        self.old.remove(job);
+    /// Forgets a key.
+    pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.young.remove(key);
+        self.old.remove(key);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::JobKey;
 
     fn job(number: usize) -> JobKey {
         JobKey::new("k", &number.to_string()).unwrap()

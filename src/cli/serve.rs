@@ -12,7 +12,9 @@ use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig, TlsConfig};
 use crate::drain::Drain;
-use crate::http::{self, Admin, Intake, Origins, Places, Public, PublicSource, Publishing};
+use crate::http::{
+    self, Admin, Intake, OpenConnections, Origins, Places, Public, PublicSource, Publishing,
+};
 use crate::http::{Readiness, Serving};
 use crate::journal::catalog::Catalog;
 use crate::journal::catch_up::CatchUp;
@@ -66,7 +68,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         routes: Arc::new(config.routes.clone()),
         drain: drain.clone(),
         origins: Origins::new(config.allowed_origins.clone()),
-        places: Places::new(config.limits.max_connections),
+        open: OpenConnections::for_places(config.clients.connections.in_all),
+        places: Places::new(config.clients.connections.clone()),
+        proxies: config.clients.trusted_proxies.clone(),
+        refusals: metrics.sessions.refusals.clone(),
         verifier: verifier.clone(),
         tls: config.tls.clone().map(|tls| accept_tls(tls, &metrics)),
     };
@@ -74,7 +79,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         sources,
         verifier: verifier.clone(),
         timing: config.timing.clone(),
-        max_subscriptions: config.limits.max_subscriptions,
+        max_subscriptions: config.clients.max_subscriptions,
+        message_rate: config.clients.message_rate,
         metrics: metrics.sessions.clone(),
         drain: drain.clone(),
         blocked: Arc::default(),

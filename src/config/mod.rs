@@ -5,6 +5,7 @@
 //! configuration file, then the default. [`Settings::resolve`] merges the three and checks the
 //! values, so that a mistake is told before any socket is bound.
 
+mod clients;
 mod nats;
 pub mod routes;
 mod tls;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{AuthConfig, AuthSettings};
 use crate::origin::AllowedOrigins;
+pub use clients::{ClientLimits, ConnectionLimits, connect_rate};
 pub use nats::{NatsConfig, NatsIdentity, NatsSettings};
 use routes::{RouteSettings, Routes};
 pub use tls::{TlsConfig, TlsSettings};
@@ -119,6 +121,48 @@ pub struct Settings {
     #[arg(long, env = "JOBWIRE_MAX_CONNECTIONS", value_name = "COUNT", help_heading = "Capacity")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
+    /// Connections of one client's address; 0 for no limit [default: 0]
+    #[arg(
+        long,
+        env = "JOBWIRE_MAX_CONNECTIONS_PER_ADDRESS",
+        value_name = "COUNT",
+        help_heading = "Capacity"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_address: Option<usize>,
+    /// Connects of one client's address in a second; 0 for no limit [default: 0]
+    #[arg(
+        long,
+        env = "JOBWIRE_MAX_CONNECTS_PER_ADDRESS",
+        value_name = "COUNT",
+        help_heading = "Capacity"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connects_per_address: Option<u32>,
+    /// Connections with tokens of one subject; 0 for no limit [default: 0]
+    #[arg(
+        long,
+        env = "JOBWIRE_MAX_CONNECTIONS_PER_SUBJECT",
+        value_name = "COUNT",
+        help_heading = "Capacity"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_subject: Option<usize>,
+    /// Proxy whose X-Forwarded-For tells the client's address, or network of proxies; several
+    /// with commas: 10.0.0.1, 10.0.0.0/8, fd00::/8 [default: none]
+    #[arg(
+        long,
+        env = "JOBWIRE_TRUSTED_PROXIES",
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        help_heading = "Capacity"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_proxies: Option<Vec<String>>,
+    /// Messages that a client may send on a connection in a second; 0 for no limit [default: 100]
+    #[arg(long, env = "JOBWIRE_MAX_MESSAGE_RATE", value_name = "COUNT", help_heading = "Capacity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_message_rate: Option<u32>,
     /// Subscriptions of one connection [default: 1000]
     #[arg(
         long,
@@ -203,6 +247,8 @@ pub struct Config {
     pub routes: Routes,
     /// What the gateway may use and keep.
     pub limits: Limits,
+    /// What clients may take.
+    pub clients: ClientLimits,
     /// Time-outs of sessions.
     pub timing: Timing,
     /// Log format.
@@ -211,7 +257,7 @@ pub struct Config {
     pub log: String,
 }
 
-/// Bounds on memory and counts.
+/// Bounds on memory.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Budget of the window in bytes.
@@ -222,10 +268,6 @@ pub struct Limits {
     pub catch_up_slots: usize,
     /// Kernel send buffer of a connection in bytes.
     pub send_buffer: u32,
-    /// Connections of the process.
-    pub max_connections: usize,
-    /// Subscriptions of one connection.
-    pub max_subscriptions: usize,
 }
 
 /// Time-outs of sessions.
@@ -269,6 +311,7 @@ impl Settings {
     }
 
     fn check(self) -> Result<Config, ConfigError> {
+        let clients = ClientLimits::resolve(&self)?;
         let listen = self.listen.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 8080))]);
         if listen.is_empty() {
             return Err(invalid("listen", "name at least one address, such as 127.0.0.1:8080"));
@@ -295,6 +338,7 @@ impl Settings {
             tls: self.tls.resolve()?,
             nats,
             workers: within("workers", self.workers.unwrap_or(cores), 1, 1024)?,
+            clients,
             limits: Limits {
                 window: bytes_within("window", self.window, ByteSize::mib(128), ByteSize::mib(4))?,
                 page_cache: bytes_within(
@@ -316,18 +360,6 @@ impl Settings {
                     ByteSize::kib(4),
                 )?)
                 .map_err(|_| invalid("send_buffer", "at most 4GiB"))?,
-                max_connections: within(
-                    "max_connections",
-                    self.max_connections.unwrap_or(20_000),
-                    1,
-                    10_000_000,
-                )?,
-                max_subscriptions: within(
-                    "max_subscriptions",
-                    self.max_subscriptions.unwrap_or(1_000),
-                    1,
-                    1_000_000,
-                )?,
             },
             timing: Timing {
                 ping_interval: at_least_a_second("ping_interval", self.ping_interval, 25)?,

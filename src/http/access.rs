@@ -11,6 +11,7 @@ use super::server::Public;
 use crate::auth::{Grant, TokenRefusal};
 use crate::config::routes::Route;
 use crate::event::JobKey;
+use crate::session::Reason;
 
 /// What the token of a request allows; `None` where nobody asks for tokens.
 ///
@@ -35,7 +36,7 @@ pub async fn check_publish(
     request: &Request<Incoming>,
 ) -> Result<(), Answer> {
     match authenticated(public, request, false).await? {
-        Some(grant) if !grant.may_publish(job) => Err(HttpError::Forbidden.into()),
+        Some(grant) if !grant.may_publish(job) => Err(HttpError::Refused(Reason::Forbidden).into()),
         _ => Ok(()),
     }
 }
@@ -59,7 +60,11 @@ async fn authenticated(
 /// # Errors
 /// 403.
 pub fn check_watch(grant: Option<&Grant>, job: &JobKey) -> Result<(), HttpError> {
-    if grant.is_none_or(|grant| grant.may_watch(job)) { Ok(()) } else { Err(HttpError::Forbidden) }
+    if grant.is_none_or(|grant| grant.may_watch(job)) {
+        Ok(())
+    } else {
+        Err(HttpError::Refused(Reason::Forbidden))
+    }
 }
 
 fn refuse(refusal: TokenRefusal) -> Answer {

@@ -5,6 +5,8 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::session::Reason;
+
 /// An answer whose body is there as a whole.
 pub type Answer = Response<Full<Bytes>>;
 
@@ -33,10 +35,8 @@ pub enum HttpError {
     InvalidListLimit,
     /// There is no such job.
     JobNotFound,
-    /// The token does not allow it.
-    Forbidden,
-    /// The page's origin is not allowed.
-    OriginForbidden,
+    /// A limit, or what is not allowed; it is counted where the answer leaves.
+    Refused(Reason),
     /// Nothing can be published here.
     PublishingOff,
     /// The body is of a type or an encoding that is not read.
@@ -47,11 +47,9 @@ pub enum HttpError {
     BodyTooSlow,
     /// The body broke off.
     BodyBroken,
-    /// There is no room for one more body.
-    TooManyBodies,
     /// The key cannot be one.
     InvalidIdempotencyKey,
-    /// NATS does not answer, or there is no place.
+    /// NATS does not answer.
     Unavailable,
     /// The process is stopping.
     Draining,
@@ -60,8 +58,8 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Every error there is.
-    pub const ALL: [Self; 23] = [
+    /// Every error there is, refusals as far as HTTP tells them.
+    pub const ALL: [Self; 28] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UpgradeRequired,
@@ -73,14 +71,19 @@ impl HttpError {
         Self::InvalidListCursor,
         Self::InvalidListLimit,
         Self::JobNotFound,
-        Self::Forbidden,
-        Self::OriginForbidden,
+        Self::Refused(Reason::Connections),
+        Self::Refused(Reason::Address),
+        Self::Refused(Reason::AddressRate),
+        Self::Refused(Reason::Subject),
+        Self::Refused(Reason::Job),
+        Self::Refused(Reason::Bodies),
+        Self::Refused(Reason::Forbidden),
+        Self::Refused(Reason::Origin),
         Self::PublishingOff,
         Self::UnsupportedBody,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
         Self::BodyBroken,
-        Self::TooManyBodies,
         Self::InvalidIdempotencyKey,
         Self::Unavailable,
         Self::Draining,
@@ -91,7 +94,10 @@ impl HttpError {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NotFound | Self::JobNotFound => StatusCode::NOT_FOUND,
-            Self::Forbidden | Self::OriginForbidden | Self::PublishingOff => StatusCode::FORBIDDEN,
+            Self::Refused(Reason::Forbidden | Reason::Origin) | Self::PublishingOff => {
+                StatusCode::FORBIDDEN
+            }
+            Self::Refused(Reason::AddressRate) => StatusCode::TOO_MANY_REQUESTS,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -106,7 +112,7 @@ impl HttpError {
             | Self::InvalidWait
             | Self::InvalidListCursor
             | Self::InvalidListLimit => StatusCode::BAD_REQUEST,
-            Self::Draining | Self::Unavailable | Self::TooManyBodies => {
+            Self::Draining | Self::Unavailable | Self::Refused(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -125,14 +131,14 @@ impl HttpError {
             Self::InvalidLimit | Self::InvalidListLimit => "INVALID_LIMIT",
             Self::InvalidWait => "INVALID_WAIT",
             Self::JobNotFound => "JOB_NOT_FOUND",
-            Self::Forbidden => "FORBIDDEN",
-            Self::OriginForbidden => "ORIGIN_FORBIDDEN",
+            Self::Refused(Reason::Forbidden) => "FORBIDDEN",
+            Self::Refused(Reason::Origin) => "ORIGIN_FORBIDDEN",
+            Self::Refused(_) => "LIMIT",
             Self::PublishingOff => "PUBLISHING_OFF",
             Self::UnsupportedBody => "UNSUPPORTED_BODY",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::BodyBroken => "BODY_BROKEN",
-            Self::TooManyBodies => "LIMIT",
             Self::InvalidIdempotencyKey => "INVALID_IDEMPOTENCY_KEY",
             Self::Unavailable => "UNAVAILABLE",
             Self::Draining => "DRAINING",
@@ -157,7 +163,7 @@ impl HttpError {
             Self::InvalidListCursor => "cursor must be what an answer gave as next",
             Self::InvalidListLimit => "limit must be a whole number from 1 to 500",
             Self::JobNotFound => "Job not found",
-            Self::Forbidden => "The token does not allow this",
+            Self::Refused(reason) => reason.sentence(),
             Self::PublishingOff => {
                 "Publishing is off: the operator turns it on with publish = true"
             }
@@ -168,11 +174,9 @@ impl HttpError {
             Self::BodyTooLarge => "The body has more than the 4 MiB that are allowed",
             Self::BodyTooSlow => "The body did not come within 30 s",
             Self::BodyBroken => "The body broke off",
-            Self::TooManyBodies => "Too much is being published at the moment, try again",
             Self::InvalidIdempotencyKey => {
                 "Idempotency-Key has to be 1 to 200 visible ASCII characters"
             }
-            Self::OriginForbidden => "Pages of this origin may not use this gateway",
             Self::Unavailable => "The event store does not answer, try again",
             Self::Draining => "This gateway is stopping: connect again",
             Self::Internal => "The gateway failed",
@@ -186,10 +190,14 @@ impl From<HttpError> for Answer {
         let mut answer = json(error.status(), &body);
         match error {
             HttpError::UpgradeRequired => set(&mut answer, header::UPGRADE, "websocket"),
-            HttpError::Draining | HttpError::Unavailable | HttpError::TooManyBodies => {
+            HttpError::Refused(Reason::Forbidden | Reason::Origin) => {}
+            HttpError::Draining | HttpError::Unavailable | HttpError::Refused(_) => {
                 set(&mut answer, header::RETRY_AFTER, "1")
             }
             _ => {}
+        }
+        if let HttpError::Refused(reason) = error {
+            answer.extensions_mut().insert(reason);
         }
         answer
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
@@ -10,6 +11,8 @@ use hyper::{Request, Response, StatusCode};
 use super::access;
 use super::answer::{Answer, HttpError, cursor_invalid, history_gone, text};
 use super::body::AnswerBody;
+use super::peer::Peer;
+use super::places::Visit;
 use super::query::Query;
 use super::server::Public;
 use crate::event::JobKey;
@@ -53,6 +56,7 @@ pub fn wants_json(request: &Request<Incoming>) -> bool {
 pub async fn answer(
     public: &Public,
     worker: &Rc<Worker>,
+    peer: &Peer,
     job: JobKey,
     request: &Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Answer> {
@@ -71,11 +75,15 @@ pub async fn answer(
         epoch: Query::of(request).get("epoch").map(Into::into),
         grant,
     };
-    let place = public.places.take(&profile);
+    let address = public.proxies.client(peer.address, request.headers());
+    let place = public.places.take(&Visit::of(address, &profile), Instant::now());
+    if let Some(reason) = place.refusal() {
+        return Err(HttpError::Refused(reason).into());
+    }
     let (pipe, body, begins) = event_pipe();
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        worker.serve(Endpoint::Events(pipe), profile, place.refusal()).await;
+        worker.serve(Endpoint::Events(pipe), profile, None).await;
         drop(place);
     });
     match begins.await.unwrap_or(Opening::Unavailable) {

@@ -13,6 +13,7 @@ use hyper::{Method, Response, StatusCode};
 
 use super::answer::{Answer, HttpError, set, text};
 use crate::origin::AllowedOrigins;
+use crate::session::Reason;
 
 /// Methods that scripts of other origins may use.
 const METHODS: &str = "GET, HEAD, POST";
@@ -101,7 +102,7 @@ impl Visitor {
         let is_preflight = method == Method::OPTIONS
             && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         match self {
-            Self::Stranger => Some(HttpError::OriginForbidden.into()),
+            Self::Stranger => Some(HttpError::Refused(Reason::Origin).into()),
             Self::Page(_) if is_preflight => Some(preflight(headers)),
             Self::Page(_) | Self::Unnamed => None,
         }

@@ -8,12 +8,13 @@ use hyper::{Method, Request, Response, StatusCode, header};
 
 use super::answer::{Answer, HttpError, set, text};
 use super::body::AnswerBody;
+use super::peer::Peer;
 use super::query::Query;
 use super::server::Public;
 use super::{events, job, jobs, page, polling, publish, upgrade};
 use crate::config::routes::{JOBS, Route};
 use crate::event::JobKey;
-use crate::session::{Profile, Worker};
+use crate::session::{Profile, Reason, Worker};
 
 /// What a path leads to.
 enum Resource {
@@ -103,13 +104,17 @@ fn polling_resource(routes: &[Arc<Route>], request: &Request<Incoming>) -> Optio
 pub async fn answer(
     public: &Public,
     worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let visitor = public.origins.visitor(request.headers());
     let mut answer = match visitor.answer(request.method(), request.headers()) {
         Some(answer) => whole(answer),
-        None => answer_visitor(public, worker, request).await,
+        None => answer_visitor(public, worker, peer, request).await,
     };
+    if let Some(reason) = answer.extensions().get::<Reason>() {
+        public.refusals.count(*reason);
+    }
     visitor.mark(&mut answer);
     answer
 }
@@ -118,6 +123,7 @@ pub async fn answer(
 async fn answer_visitor(
     public: &Public,
     worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let Some(resource) = find(public, &request) else { return whole(HttpError::NotFound) };
@@ -134,7 +140,7 @@ async fn answer_visitor(
     }
     match resource {
         Resource::WebSocket(profile, job) => {
-            match upgrade::upgrade(public, worker, profile, job.as_deref(), request).await {
+            match upgrade::upgrade(public, worker, peer, profile, job.as_deref(), request).await {
                 Ok(answer) | Err(answer) => whole(answer),
             }
         }
@@ -153,7 +159,7 @@ async fn answer_visitor(
             polling::answer(public, worker, job, &request).await.unwrap_or_else(whole)
         }
         Resource::Events(Some(job)) => {
-            events::answer(public, worker, job, &request).await.unwrap_or_else(whole)
+            events::answer(public, worker, peer, job, &request).await.unwrap_or_else(whole)
         }
         Resource::Jobs => match jobs::answer(public, &request).await {
             Ok(answer) | Err(answer) => whole(answer),

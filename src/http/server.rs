@@ -1,8 +1,8 @@
 //! Listeners and the threads behind them.
 
 use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,16 @@ use tokio::task::LocalSet;
 use super::admin::Admin;
 use super::answer::Answer;
 use super::origin::Origins;
+use super::peer::{OpenConnections, Peer};
 use super::places::Places;
 use super::publish::Publishing;
 use super::routes;
+use crate::address::TrustedProxies;
 use crate::auth::Verifier;
 use crate::config::routes::Routes;
 use crate::drain::Drain;
 use crate::journal::catalog::Catalog;
-use crate::session::{Worker, WorkerSettings};
+use crate::session::{Reason, Refusals, Worker, WorkerSettings};
 use crate::tls::TlsAccept;
 use crate::window::Window;
 
@@ -40,6 +42,11 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const HEADER_BYTES: usize = 16 * 1024;
 /// Headers of a request.
 const HEADERS: usize = 100;
+/// What is said where there is no room for one more connection.
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
+    Content-Type: application/json\r\nContent-Length: 61\r\n\r\n\
+    {\"error\":\"The gateway has no room, try again\",\"code\":\"LIMIT\"}";
 
 /// A listener that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +107,13 @@ pub struct Public {
     /// Whose pages may use it.
     pub origins: Origins,
     /// How many connections there may be.
+    pub open: OpenConnections,
+    /// How many of them may be WebSockets or streams.
     pub places: Places,
+    /// Whose word on a client's address counts.
+    pub proxies: TrustedProxies,
+    /// What is refused.
+    pub refusals: Refusals,
     /// What publishing needs; `None`: it is off.
     pub publishing: Option<Publishing>,
     /// Who checks tokens; `None`: nobody asks for one.
@@ -111,7 +124,8 @@ pub struct Public {
 
 /// The threads that serve connections.
 pub struct Serving {
-    workers: Vec<mpsc::Sender<std::net::TcpStream>>,
+    workers: Vec<mpsc::Sender<(std::net::TcpStream, Peer)>>,
+    public: Public,
 }
 
 impl Serving {
@@ -132,23 +146,37 @@ impl Serving {
                 Ok(sender)
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers })
+        Ok(Self { workers, public: public.clone() })
     }
 
     /// Accepts connections and hands them to the workers in turn, for ever.
     pub async fn accept(self: Arc<Self>, listener: TcpListener) {
         let mut turn = 0usize;
         loop {
-            let stream = accept(&listener).await;
+            let (stream, address) = accept(&listener).await;
+            let Some(peer) = self.public.open.open(address.ip()) else {
+                self.turn_away(stream);
+                continue;
+            };
             turn = turn.wrapping_add(1);
             let Some(worker) = self.workers.get(turn % self.workers.len().max(1)) else { return };
             let handed = stream
                 .set_nodelay(true)
                 .and_then(|()| stream.into_std())
-                .map(|stream| worker.try_send(stream));
+                .map(|stream| worker.try_send((stream, peer)));
             if !matches!(handed, Ok(Ok(()))) {
                 tracing::debug!("a connection was dropped before it was served");
             }
+        }
+    }
+
+    /// Closes a connection for which there is no room at all. Over TLS nothing can be said.
+    fn turn_away(&self, stream: TcpStream) {
+        self.public.refusals.count(Reason::Connections);
+        if self.public.tls.is_none()
+            && let Err(error) = stream.into_std().and_then(say_no_room)
+        {
+            tracing::debug!(%error, "a connection was closed without a word");
         }
     }
 }
@@ -156,7 +184,7 @@ impl Serving {
 /// Serves the admin port, for ever.
 pub async fn serve_admin(listener: TcpListener, admin: Arc<Admin>) {
     loop {
-        let stream = accept(&listener).await;
+        let (stream, _) = accept(&listener).await;
         let admin = Arc::clone(&admin);
         let service = service_fn(move |request| {
             let answer = admin.answer(&request);
@@ -172,16 +200,27 @@ pub async fn serve_admin(listener: TcpListener, admin: Arc<Admin>) {
 }
 
 /// The next connection, whatever it takes.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 // Out of file descriptors, mostly: it passes when connections end.
                 tracing::warn!(%error, "a connection cannot be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+    }
+}
+
+/// Answers without waiting for the question. What has come of it is taken: closing a socket with
+/// unread bytes resets it, and the answer might not be seen.
+fn say_no_room(mut stream: std::net::TcpStream) -> io::Result<()> {
+    stream.write_all(NO_ROOM)?;
+    stream.shutdown(Shutdown::Write)?;
+    match stream.read(&mut [0; HEADER_BYTES]) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -198,15 +237,16 @@ fn protocol() -> http1::Builder {
 async fn run_worker(
     public: Public,
     settings: WorkerSettings,
-    mut connections: mpsc::Receiver<std::net::TcpStream>,
+    mut connections: mpsc::Receiver<(std::net::TcpStream, Peer)>,
 ) {
     let worker = Worker::new(settings);
     tokio::task::spawn_local(Rc::clone(&worker).run());
     let public = Rc::new(public);
-    while let Some(stream) = connections.recv().await {
+    while let Some((stream, peer)) = connections.recv().await {
         match TcpStream::from_std(stream) {
             Ok(stream) => {
-                let serving = serve_connection(Rc::clone(&public), Rc::clone(&worker), stream);
+                let (public, worker) = (Rc::clone(&public), Rc::clone(&worker));
+                let serving = serve_connection(public, worker, stream, Rc::new(peer));
                 tokio::task::spawn_local(serving);
             }
             Err(error) => tracing::warn!(%error, "a connection cannot be served"),
@@ -215,24 +255,45 @@ async fn run_worker(
 }
 
 /// Handshakes are made here and not where connections are accepted: they take time and computing.
-async fn serve_connection(public: Rc<Public>, worker: Rc<Worker>, stream: TcpStream) {
-    let Some(tls) = public.tls.clone() else { return serve_http(public, worker, stream).await };
+async fn serve_connection(
+    public: Rc<Public>,
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: Rc<Peer>,
+) {
+    let Some(tls) = public.tls.clone() else {
+        return serve_http(public, worker, stream, peer).await;
+    };
     match tls.handshake(stream).await {
-        Ok(stream) => serve_http(public, worker, stream).await,
+        Ok(stream) => serve_http(public, worker, stream, peer).await,
         Err(error) => tracing::debug!(%error, "a connection was closed before any request"),
     }
 }
 
-async fn serve_http<S>(public: Rc<Public>, worker: Rc<Worker>, stream: S)
+async fn serve_http<S>(public: Rc<Public>, worker: Rc<Worker>, stream: S, peer: Rc<Peer>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(move |request| {
-        let (public, worker) = (Rc::clone(&public), Rc::clone(&worker));
-        async move { Ok::<_, Infallible>(routes::answer(&public, &worker, request).await) }
+    let service = service_fn(|request| {
+        peer.has_asked.set(true);
+        let (public, worker, peer) = (&public, &worker, &peer);
+        async move { Ok::<_, Infallible>(routes::answer(public, worker, peer, request).await) }
     });
     let connection = protocol().serve_connection(TokioIo::new(stream), service).with_upgrades();
     if let Err(error) = connection.await {
+        if let Some(reason) = refusal(&error, &peer) {
+            public.refusals.count(reason);
+        }
         tracing::debug!(%error, "an HTTP connection broke");
+    }
+}
+
+/// What the library refused by itself. A connection that has asked before and is silent now is
+/// closed as well, but that is no refusal.
+fn refusal(error: &hyper::Error, peer: &Peer) -> Option<Reason> {
+    if error.is_parse_too_large() {
+        Some(Reason::HeaderSize)
+    } else {
+        (error.is_timeout() && !peer.has_asked.get()).then_some(Reason::HeaderTime)
     }
 }

@@ -8,11 +8,14 @@ use hyper_tungstenite::HyperWebsocket;
 use hyper_util::rt::TokioIo;
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::access;
 use super::answer::{Answer, HttpError};
+use super::peer::Peer;
+use super::places::Visit;
 use super::query::Query;
 use super::server::Public;
 use crate::auth::offered_bearer;
@@ -27,6 +30,7 @@ use crate::session::{Endpoint, Profile, Socket, Transport, Worker};
 pub async fn upgrade(
     public: &Public,
     worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
     mut profile: Profile,
     job: Option<&str>,
     mut request: Request<Incoming>,
@@ -57,14 +61,15 @@ pub async fn upgrade(
     if let Some(Ok(protocol)) = offered_bearer(request.headers()).map(HeaderValue::from_str) {
         answer.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
-    let place = public.places.take(&profile);
-    let worker = Rc::clone(worker);
+    let address = public.proxies.client(peer.address, request.headers());
+    let place = public.places.take(&Visit::of(address, &profile), Instant::now());
+    let (worker, peer) = (Rc::clone(worker), Rc::clone(peer));
     tokio::task::spawn_local(async move {
         if let Some(socket) = socket(websocket).await {
             let endpoint = Endpoint::WebSocket(Box::new(socket));
             worker.serve(endpoint, profile, place.refusal()).await;
         }
-        drop(place);
+        drop((place, peer));
     });
     Ok(answer)
 }

@@ -94,7 +94,7 @@ struct Inner {
     flights: Mutex<HashMap<(u64, Topic), Flight>>,
     pages: Mutex<PageCache>,
     /// The first event of jobs, with the generation it belongs to.
-    firsts: Mutex<Recent<(u64, u64)>>,
+    firsts: Mutex<Recent<JobKey, (u64, u64)>>,
     stream_first: AtomicU64,
     first_late_at: Mutex<Option<Instant>>,
     idle: Mutex<HashMap<(JobKey, u64), Parked>>,

@@ -15,12 +15,14 @@ use super::delivery::{Asking, Watch};
 use super::ending::Ending;
 use super::endpoint::Endpoint;
 use super::metrics::SessionMetrics;
+use super::refusals::Reason;
 use super::socket::Incoming;
 use super::worker::Worker;
 use crate::auth::Grant;
 use crate::config::routes::{OnTokenExpiry, Route};
 use crate::event::JobKey;
 use crate::journal::{Incarnation, Question};
+use crate::rate::Bucket;
 
 /// Messages taken from a client before others get a turn.
 const MESSAGES: usize = 32;
@@ -89,6 +91,8 @@ pub(super) struct State {
     accepted_at: Instant,
     pinged_at: Option<Instant>,
     close_at: Option<Instant>,
+    /// What the client has sent of what it may send in a time.
+    messages: Bucket,
     /// Bytes of ours that are counted as blocked.
     counted: usize,
 }
@@ -114,6 +118,7 @@ impl Session {
                 accepted_at: now,
                 pinged_at: None,
                 close_at: None,
+                messages: Bucket::default(),
                 counted: 0,
             }),
             armed: Cell::new(u64::MAX),
@@ -262,7 +267,7 @@ impl Session {
                     Poll::Pending => return false,
                     Poll::Ready(incoming) => {
                         self.note_life(&mut state);
-                        incoming
+                        incoming.and_then(|message| self.admit(&mut state, message))
                     }
                 }
             };
@@ -270,15 +275,41 @@ impl Session {
                 Ok(Incoming::Text(text)) => self.hear(&text),
                 Ok(Incoming::Binary) => self.end(Ending::Binary),
                 Ok(Incoming::Control) => {}
+                Err(Ending::Refused(reason)) => self.turn_away(reason),
                 Err(ending) => self.end(ending),
             }
         }
         true
     }
 
+    /// Lets a message pass if the client does not send too many. Control frames count, too: a
+    /// flood of pings is a flood.
+    fn admit(&self, state: &mut State, message: Incoming) -> Result<Incoming, Ending> {
+        let rate = self.worker.settings.message_rate;
+        if rate.is_none_or(|rate| state.messages.take(rate, self.worker.now())) {
+            Ok(message)
+        } else {
+            Err(Ending::Refused(Reason::MessageRate))
+        }
+    }
+
     fn note_life(&self, state: &mut State) {
         state.alive_at = self.worker.now();
         state.pinged_at = None;
+    }
+
+    /// Begins the end for a reason that is counted.
+    pub(super) fn turn_away(&self, reason: Reason) {
+        self.metrics().refusals.count(reason);
+        self.end(Ending::Refused(reason));
+    }
+
+    /// Begins the end after a panic: of what it may have left half done nothing is used again.
+    pub(super) fn fail(&self) {
+        tracing::error!(session = self.id, "a connection's task panicked, and is closed");
+        self.metrics().panics.inc();
+        self.drop_subscriptions();
+        self.end(Ending::Failed);
     }
 
     /// Begins the end: what is pending is still written, then the close frame, nothing more.

@@ -8,7 +8,7 @@ use super::connection::Session;
 use super::delivery::Watch;
 use super::ending::Ending;
 use super::event_pipe::Opening;
-use super::requests::FORBIDDEN;
+use super::refusals::Reason;
 use crate::config::routes::{Dialect, Start};
 use crate::dialect::optimization::{self, Batch, Code, Naming, Refusal};
 use crate::dialect::{Form, agent, beam_search, encode, event_stream, is_final, iso8601, training};
@@ -51,7 +51,8 @@ impl Session {
             // Subscribing again to the same job does nothing.
             Ok(key) if self.state.borrow().subscriptions.contains_key(&key) => {}
             Ok(key) if !self.may_watch(&key) => {
-                let refusal = Refusal::new(Code::Forbidden, FORBIDDEN);
+                self.metrics().refusals.count(Reason::Forbidden);
+                let refusal = Refusal::new(Code::Forbidden, Reason::Forbidden.sentence());
                 let frame = beam_search::refusal(&job.id, &refusal, &now());
                 self.state.borrow_mut().socket.push(frame);
             }

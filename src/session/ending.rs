@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::refusals::Reason;
+
 /// A WebSocket close code of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseCode(pub u16);
@@ -30,18 +32,16 @@ pub enum Ending {
     NotUtf8,
     /// A binary message, where only text is spoken.
     Binary,
-    /// A message over the limit.
-    TooLarge,
     /// Bytes were pending, and the socket took none for too long.
     Stuck,
     /// A ping stayed unanswered.
     NoPong,
     /// The token that allowed the connection has expired.
     TokenExpired,
-    /// The process has as many connections as it may have.
-    Overloaded,
-    /// The job has as many connections as it may have.
-    TooManyForJob,
+    /// The client is refused something, and the connection with it.
+    Refused(Reason),
+    /// The connection's task panicked.
+    Failed,
     /// The process stops; the client may come back after this time.
     Restart(Duration),
 }
@@ -56,8 +56,9 @@ pub struct Farewell {
 }
 
 impl Ending {
-    /// Every ending there is, a restart with some time to wait.
-    pub const ALL: [Self; 17] = [
+    /// Every ending there is, refusals as far as they end a connection, and a restart with some time to
+    /// wait.
+    pub const ALL: [Self; 22] = [
         Self::ClientClosed,
         Self::JobEnded,
         Self::Idle,
@@ -68,12 +69,17 @@ impl Ending {
         Self::Violation,
         Self::NotUtf8,
         Self::Binary,
-        Self::TooLarge,
         Self::Stuck,
         Self::NoPong,
         Self::TokenExpired,
-        Self::Overloaded,
-        Self::TooManyForJob,
+        Self::Refused(Reason::Connections),
+        Self::Refused(Reason::Address),
+        Self::Refused(Reason::AddressRate),
+        Self::Refused(Reason::Subject),
+        Self::Refused(Reason::Job),
+        Self::Refused(Reason::MessageRate),
+        Self::Refused(Reason::MessageSize),
+        Self::Failed,
         Self::Restart(Duration::from_millis(2_500)),
     ];
 
@@ -89,11 +95,10 @@ impl Ending {
             Self::Violation => (1002, "protocol error".to_owned()),
             Self::NotUtf8 => (1007, "text that is not UTF-8".to_owned()),
             Self::Binary => (1003, "only text messages are understood".to_owned()),
-            Self::TooLarge => (1009, "the message is too large".to_owned()),
             Self::TokenExpired => (4001, "the token has expired".to_owned()),
             Self::NoPong => (4002, "no pong".to_owned()),
-            Self::Overloaded => (1013, "too many connections, try again later".to_owned()),
-            Self::TooManyForJob => (1013, "too many connections to this job".to_owned()),
+            Self::Refused(reason) => (refusal_code(*reason), reason.sentence().to_owned()),
+            Self::Failed => (1011, "the gateway failed".to_owned()),
             Self::Restart(wait) => (1012, wait.as_millis().to_string()),
         };
         Some(Farewell { code: CloseCode(code), reason })
@@ -110,14 +115,21 @@ impl Ending {
             Self::Unavailable => "unavailable",
             Self::Lost => "lost",
             Self::Violation | Self::NotUtf8 | Self::Binary => "protocol",
-            Self::TooLarge => "too_large",
             Self::Stuck => "stuck",
             Self::NoPong => "no_pong",
             Self::TokenExpired => "token_expired",
-            Self::Overloaded => "overloaded",
-            Self::TooManyForJob => "too_many_for_job",
+            Self::Refused(_) => "refused",
+            Self::Failed => "failed",
             Self::Restart(_) => "restart",
         }
+    }
+}
+
+fn refusal_code(reason: Reason) -> u16 {
+    match reason {
+        Reason::MessageSize => 1009,
+        Reason::Forbidden | Reason::Origin => 1008,
+        _ => 1013,
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Opening {
         /// The one that now holds.
         epoch: Box<str>,
     },
-    /// NATS does not answer, or the process has no place.
+    /// NATS does not answer.
     Unavailable,
 }
 

@@ -2,6 +2,8 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use super::refusals::Refusals;
+
 /// The families of sessions and subscriptions.
 #[derive(Clone)]
 pub struct SessionMetrics {
@@ -27,6 +29,10 @@ pub struct SessionMetrics {
     pub truncations: IntCounter,
     /// Times a subscriber was told that its cursor is of another incarnation.
     pub invalid_cursors: IntCounter,
+    /// What clients were refused.
+    pub refusals: Refusals,
+    /// Connections whose task panicked.
+    pub panics: IntCounter,
     /// Seconds from JetStream's store time to the socket, of events delivered live.
     pub latency: Histogram,
 }
@@ -75,6 +81,11 @@ impl SessionMetrics {
             invalid_cursors: counter(
                 "jobwire_invalid_cursors_total",
                 "Times a subscriber was told that its cursor is of another incarnation.",
+            )?,
+            refusals: Refusals::register(registry)?,
+            panics: counter(
+                "jobwire_panics_total",
+                "Connections that were closed with 1011 because their task panicked.",
             )?,
             latency,
         })

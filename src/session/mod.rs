@@ -19,6 +19,7 @@ mod event_pipe;
 mod metrics;
 mod outgoing;
 mod polling;
+mod refusals;
 mod requests;
 #[cfg(test)]
 mod simulation;
@@ -27,12 +28,16 @@ mod transport;
 mod wheel;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use connection::{Profile, Session};
 pub use ending::{CloseCode, Ending};
 pub use endpoint::Endpoint;
 pub use event_pipe::{EventBody, EventPipe, Opening, event_pipe};
 pub use metrics::SessionMetrics;
 pub use polling::{PollRefusal, PollRequest, PolledPage};
+pub use refusals::{Reason, Refusals};
 pub use socket::Socket;
 pub use transport::Transport;
 pub use worker::{Charge, Source, Worker, WorkerSettings};

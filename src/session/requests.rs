@@ -7,12 +7,10 @@ use std::time::SystemTime;
 use super::clock;
 use super::connection::Session;
 use super::delivery::{Turn, Watch};
+use super::refusals::Reason;
 use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
 use crate::event::JobKey;
 use crate::subscription::{OnTruncated, Request, Subscription};
-
-/// What a client is told of a job that its token does not name.
-pub const FORBIDDEN: &str = "The token does not allow this job";
 
 impl Session {
     /// Does what a text message asks for.
@@ -46,7 +44,7 @@ impl Session {
                     if self.may_watch(&key) {
                         self.subscribe(key, request);
                     } else {
-                        self.refuse_job(&key, Code::Forbidden, FORBIDDEN);
+                        self.deny(&key, Code::Forbidden, Reason::Forbidden);
                     }
                 });
             }
@@ -79,7 +77,7 @@ impl Session {
         let watched: Vec<JobKey> = self.state.borrow().subscriptions.keys().cloned().collect();
         for job in watched.iter().filter(|job| !self.may_watch(job)) {
             self.forget(job);
-            self.refuse_job(job, Code::Forbidden, FORBIDDEN);
+            self.deny(job, Code::Forbidden, Reason::Forbidden);
         }
     }
 
@@ -103,11 +101,17 @@ impl Session {
         self.state.borrow_mut().socket.push(frame);
     }
 
+    /// Refuses a job for a reason that is counted.
+    fn deny(&self, job: &JobKey, code: Code, reason: Reason) {
+        self.metrics().refusals.count(reason);
+        self.refuse_job(job, code, reason.sentence());
+    }
+
     pub(super) fn subscribe(self: &Rc<Self>, job: JobKey, request: Request) {
         // A subscription to the same job moves: nothing of the old one may follow.
         self.forget(&job);
         if self.state.borrow().subscriptions.len() >= self.worker.settings.max_subscriptions {
-            return self.refuse_job(&job, Code::Limit, "Too many subscriptions on a connection");
+            return self.deny(&job, Code::Limit, Reason::Subscriptions);
         }
         let Some(feed) = self.worker.feed(self.profile.route.source) else { return };
         let machine = Subscription::new(job.clone(), request, clock::now());
@@ -146,7 +150,7 @@ impl Session {
         }
         let granted = watch.machine.borrow_mut().replay(after);
         if granted.is_err() {
-            self.refuse_job(job, Code::Limit, "A replay of this job is already under way");
+            self.deny(job, Code::Limit, Reason::Replay);
         }
         self.queue(&watch);
     }

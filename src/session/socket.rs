@@ -15,6 +15,7 @@ use tokio::io::ReadBuf;
 
 use super::ending::{Ending, Farewell};
 use super::outgoing::Outgoing;
+use super::refusals::Reason;
 use super::transport::Transport;
 
 /// Bytes of a client's message at most (PROTOCOLS section 1).
@@ -171,7 +172,9 @@ impl Socket {
 
 fn ending_of(error: &Error) -> Ending {
     match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Ending::TooLarge,
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Ending::Refused(Reason::MessageSize)
+        }
         Error::Utf8(_) => Ending::NotUtf8,
         Error::Protocol(error) => {
             use hyper_tungstenite::tungstenite::error::ProtocolError;

@@ -1,27 +1,30 @@
 //! A worker: one thread's share of the connections, and who watches which job among them.
 
 use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 
 use super::clock;
 use super::connection::{Profile, Session};
 use super::delivery::Watch;
 use super::distribution::Watchers;
-use super::ending::Ending;
 use super::endpoint::Endpoint;
 use super::metrics::SessionMetrics;
+use super::refusals::Reason;
 use super::wheel::{TICK, Wheel};
 use crate::auth::Verifier;
 use crate::config::Timing;
 use crate::drain::Drain;
 use crate::event::JobKey;
 use crate::journal::History;
+use crate::rate::Rate;
 use crate::window::{View, Window};
 
 /// Bytes that may wait for sockets that take nothing, in the whole process, before replay
@@ -133,6 +136,8 @@ pub struct WorkerSettings {
     pub timing: Timing,
     /// Subscriptions of one connection.
     pub max_subscriptions: usize,
+    /// Messages that a client may send on one connection; `None`: any number.
+    pub message_rate: Option<Rate>,
     /// What is counted.
     pub metrics: SessionMetrics,
     /// Whether the process is stopping.
@@ -171,7 +176,7 @@ impl Worker {
         self: Rc<Self>,
         socket: Endpoint,
         profile: Profile,
-        refusal: Option<Ending>,
+        refusal: Option<Reason>,
     ) {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
@@ -179,11 +184,17 @@ impl Worker {
         self.sessions.borrow_mut().insert(id, Rc::clone(&session));
         // Leaves the worker whatever happens, a panic included.
         let departure = Departure { worker: Rc::clone(&self), id };
-        match refusal {
-            None => session.begin(),
-            Some(refusal) => session.end(refusal),
+        let serving = async {
+            match refusal {
+                None => session.begin(),
+                Some(reason) => session.turn_away(reason),
+            }
+            Rc::clone(&session).run().await;
+        };
+        if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+            session.fail();
+            session.run().await;
         }
-        session.run().await;
         drop(departure);
     }
 

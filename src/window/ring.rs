@@ -132,7 +132,7 @@ pub struct Ring {
     next_ordinal: u64,
     jobs: JobIndex,
     located: usize,
-    older: Recent<u64>,
+    older: Recent<JobKey, u64>,
     frame_bytes: AtomicUsize,
     budget: usize,
     segment: usize,
@@ -434,7 +434,7 @@ impl Ring {
         let noted = self.jobs.note(&parts.job, || parts.job_key().ok(), located, life_cycle);
         let Some((job, is_new)) = noted else { return };
         if is_new {
-            self.older.remove(&parts.job);
+            self.older.remove(&*parts.job);
         }
         let segment = self.segment_for(event_type.len() + payload.len());
         let slot = Slot {

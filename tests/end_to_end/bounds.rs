@@ -31,6 +31,9 @@ const SLOW: Duration = Duration::from_millis(250);
 const REQUESTS: usize = 60_000;
 const FEW_REQUESTS: usize = 2_000;
 
+/// Lets a client send them as fast as it can.
+const ANY_RATE: [&str; 2] = ["--max-message-rate", "0"];
+
 /// What the gateway's memory may grow by meanwhile.
 const GROWTH: usize = 8 << 20;
 
@@ -79,7 +82,7 @@ async fn two_thousand_events_in_a_second_come_live_without_delay_and_in_one_go()
 
 #[tokio::test]
 async fn subscribing_to_a_job_again_and_again_leaves_nothing_in_memory() {
-    let deployment = Deployment::start().await;
+    let deployment = Deployment::with_arguments(&ANY_RATE).await;
     let events = deployment.publish_history("job", 0..10, 0).await;
     assert_a_flood_leaves_nothing(&deployment, &events, |_| subscribe_request("job", Some(0)))
         .await;
@@ -235,7 +238,7 @@ async fn an_event_that_tells_another_type_than_its_subject_is_counted() {
 
 /// A gateway with a small window, and a job that is older than it.
 async fn deployment_with_an_old_job(events: u64, size: usize) -> (Deployment, Vec<u64>) {
-    let deployment = Deployment::with_arguments(&["--window", "4MiB"]).await;
+    let deployment = Deployment::with_arguments(&[ANY_RATE, ["--window", "4MiB"]].concat()).await;
     let events = ids(&deployment.publisher.publish_padded("job", 0..events, size).await);
     deployment.publish_other_jobs(8 << 20).await;
     (deployment, events)

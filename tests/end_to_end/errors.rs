@@ -218,25 +218,6 @@ async fn more_subscriptions_than_a_connection_may_have_are_refused() {
     assert_subscription_lives_on(&deployment.publisher, &mut client).await;
 }
 
-#[tokio::test]
-async fn more_connections_than_the_gateway_may_have_are_refused_as_overload() {
-    let deployment = Deployment::with_arguments(&["--max-connections", "2"]).await;
-    let mut first = client_with_a_subscription(&deployment).await;
-    let _second = deployment.client().await;
-    match Client::try_connect(deployment.gateway.address).await {
-        Ok(mut refused) => {
-            let (code, reason) = refused.closed().await;
-            assert_eq!(code, 1013);
-            assert!(!reason.is_empty(), "a limit is told with a reason");
-        }
-        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
-            assert_eq!(response.status(), 503);
-        }
-        Err(error) => panic!("neither 1013 nor 503: {error}"),
-    }
-    assert_subscription_lives_on(&deployment.publisher, &mut first).await;
-}
-
 /// A connection that is subscribed to a job that exists.
 async fn client_with_a_subscription(deployment: &Deployment) -> Client {
     deployment.publish_history("steady", 0..1, 0).await;

@@ -26,6 +26,7 @@ mod event_stream;
 mod faults;
 mod field_clients;
 mod http;
+mod limits;
 mod origins;
 mod polling;
 mod privileges;

@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::answer::HttpError;
+use crate::session::Reason;
 
 /// Bytes of one body.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -52,7 +53,7 @@ impl Intake {
     /// nobody else out.
     ///
     /// # Errors
-    /// [`HttpError::BodyTooLarge`], [`HttpError::BodyTooSlow`], [`HttpError::TooManyBodies`], and
+    /// [`HttpError::BodyTooLarge`], [`HttpError::BodyTooSlow`], [`Reason::Bodies`], and
     /// [`HttpError::BodyBroken`] for a client that is gone.
     pub async fn receive(&self, body: &mut Incoming) -> Result<Bytes, HttpError> {
         if body.size_hint().lower() > MAX_BODY as u64 {
@@ -85,7 +86,7 @@ impl Intake {
     fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, HttpError> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(units);
-        room.map_err(|_| HttpError::TooManyBodies)
+        room.map_err(|_| HttpError::Refused(Reason::Bodies))
     }
 }
 

@@ -64,6 +64,7 @@ impl World {
                 drain: Duration::from_secs(1),
             },
             max_subscriptions: 100,
+            message_rate: None,
             metrics: SessionMetrics::register(&Registry::new()).expect("metrics"),
             drain: draining,
             // Where many sockets are blocked elsewhere, turns are small.
@@ -101,6 +102,7 @@ impl World {
         self.log.become_calm();
         calm.send_replace(true);
         self.make_peace(&clients).await;
+        assert_eq!(self.worker.settings.metrics.panics.get(), 0, "seed {}", self.seed);
         let seen = |of: fn(&client::Seen) -> usize| {
             let clients = clients.iter();
             clients.map(|client| client.seen.borrow().values().map(of).sum::<usize>()).sum()

@@ -25,6 +25,7 @@ async fn everything_that_is_read_over_http_is_described_and_the_other_way_round(
     ask_for_what_cannot_be(&description, &deployment).await;
     ask_with_tokens(&description).await;
     find_history_gone(&description).await;
+    find_no_place(&description).await;
     ask_without_nats(&description, &mut deployment).await;
     description.assert_met(&description.parts_of_operations("read"));
 }
@@ -165,6 +166,22 @@ async fn find_history_gone(description: &Description) {
     // The window holds all that there is, so that it knows the first event of each job.
     let list = description.get(deployment.gateway.address, "/api/v1/jobs").await.json();
     assert_eq!(list["jobs"][0]["firstEventId"], 21);
+}
+
+async fn find_no_place(description: &Description) {
+    let path = "/api/v1/jobs/training/7/events";
+    for (limit, status) in [("--max-connections=1", 503), ("--max-connects-per-address=1", 429)] {
+        let deployment = Deployment::with_arguments(&[limit]).await;
+        deployment.tell("training/7", &[("job_started", json!({}))]).await;
+        let address = deployment.gateway.address;
+        let _staying = stay(address).await;
+        eventually("there is no place", async || {
+            let answer = description.get(address, path).await;
+            assert_eq!(answer.json()["code"], "LIMIT");
+            (answer.status == status).then_some(())
+        })
+        .await;
+    }
 }
 
 async fn ask_without_nats(description: &Description, deployment: &mut Deployment) {

@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, header};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -39,6 +39,11 @@ impl RawClient {
         Self::try_offering(address, path, protocols).await.expect("a WebSocket connection")
     }
 
+    /// Connects to a path with header fields of one's own.
+    pub async fn with_fields(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Self {
+        Self::try_with_fields(address, path, fields).await.expect("a WebSocket connection")
+    }
+
     /// Connects to a path where one might be refused.
     pub async fn try_connect(address: SocketAddr, path: &str) -> Result<Self, tungstenite::Error> {
         Self::try_offering(address, path, "").await
@@ -49,10 +54,20 @@ impl RawClient {
         path: &str,
         protocols: &str,
     ) -> Result<Self, tungstenite::Error> {
+        let offer = [(header::SEC_WEBSOCKET_PROTOCOL.as_str(), protocols)];
+        let fields = if protocols.is_empty() { &[] } else { offer.as_slice() };
+        Self::try_with_fields(address, path, fields).await
+    }
+
+    async fn try_with_fields(
+        address: SocketAddr,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = format!("ws://{address}{path}").into_client_request()?;
-        if !protocols.is_empty() {
-            let offer = HeaderValue::from_str(protocols).expect("names of subprotocols");
-            request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, offer);
+        for (name, value) in fields {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a field's name");
+            request.headers_mut().insert(name, HeaderValue::from_str(value).expect("a value"));
         }
         let connecting = async { client_async(request, TcpStream::connect(address).await?).await };
         let (socket, answer) = within("the upgrade is answered", connecting).await?;
