@@ -49,8 +49,8 @@ impl Nats {
     async fn events(&self) -> Vec<(String, Value, String)> {
         let settings = NatsSettings { url: Some(self.server.url()), ..NatsSettings::default() };
         let config = settings.resolve().expect("a configuration");
-        let client = connect(&config, "test").await.expect("a connection");
-        let context = jetstream(client, &config);
+        let connection = connect(&config, "test").await.expect("a connection");
+        let context = jetstream(&connection, &config);
         let stream = context.get_stream("JOBS").await.expect("the stream");
         let mut events = Vec::new();
         for id in 1..=stream.cached_info().state.last_sequence {

@@ -38,8 +38,8 @@ async fn server() -> Local {
     let server =
         NatsServer::start(StartOptions::development(directory.path())).await.expect("a server");
     let config = config(&server);
-    let client = connect(&config, "test").await.expect("a connection");
-    Local { context: jetstream(client, &config), server, _directory: directory }
+    let connection = connect(&config, "test").await.expect("a connection");
+    Local { context: jetstream(&connection, &config), server, _directory: directory }
 }
 
 /// A server with the bundled stream, and a publisher to it.

@@ -18,7 +18,7 @@ use crate::http::{
 use crate::http::{Readiness, Serving};
 use crate::journal::catalog::Catalog;
 use crate::journal::catch_up::CatchUp;
-use crate::journal::connection::{Client, connect_in_background, jetstream};
+use crate::journal::connection::{Connection, connect_in_background, jetstream};
 use crate::journal::publish::Publisher;
 use crate::journal::requests::StreamApi;
 use crate::journal::tail::{Tail, TailStatus};
@@ -115,12 +115,13 @@ fn accept_tls(TlsConfig { files, pair }: TlsConfig, metrics: &Metrics) -> TlsAcc
 /// Who publishes what comes over HTTP, on a connection of its own: what waits to be written never
 /// stands before what is read.
 async fn publishing(config: &Config, metrics: &Metrics) -> anyhow::Result<Publishing> {
-    let client = connect_in_background(&config.nats, "jobwire publish").await?;
-    let context = jetstream(client, &config.nats);
+    let connection = connect_in_background(&config.nats, "jobwire publish").await?;
+    let context = jetstream(&connection, &config.nats);
     let publisher = |source: &SourceConfig| {
         Publisher::new(context.clone(), source.stream.as_str())
             .with_subjects(Arc::clone(&source.subjects))
             .with_patience(PUBLISH_PATIENCE)
+            .with_denials(connection.denials().clone())
     };
     Ok(Publishing {
         publishers: config.routes.sources.iter().map(publisher).collect(),
@@ -131,8 +132,8 @@ async fn publishing(config: &Config, metrics: &Metrics) -> anyhow::Result<Publis
 
 /// Two connections to NATS: a large history never stands before a live event.
 struct Connections {
-    tail: Client,
-    history: Client,
+    tail: Connection,
+    history: Connection,
 }
 
 impl Connections {
@@ -148,8 +149,8 @@ impl Connections {
         let sources = config.routes.sources.iter().zip(windows);
         let readable = sources.map(|(source, window)| {
             let subjects = Arc::clone(&source.subjects);
-            let client = self.history.clone();
-            let api = StreamApi::new(client, &config.nats, &source.stream, subjects);
+            let connection = self.history.clone();
+            let api = StreamApi::new(connection, &config.nats, &source.stream, subjects);
             PublicSource { window: window.clone(), catalog: Catalog::new(api) }
         });
         readable.collect()
@@ -164,9 +165,9 @@ impl Connections {
     ) -> (Source, watch::Receiver<TailStatus>) {
         // The budgets are the process's, all streams together.
         let streams = config.routes.sources.len();
-        let api = |client: &Client| {
+        let api = |connection: &Connection| {
             let subjects = Arc::clone(&source.subjects);
-            StreamApi::new(client.clone(), &config.nats, &source.stream, subjects)
+            StreamApi::new(connection.clone(), &config.nats, &source.stream, subjects)
         };
         let window = Window::new(config.limits.window / streams, Arc::clone(&source.subjects));
         let observer = Arc::new(metrics.journal.clone());

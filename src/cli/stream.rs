@@ -58,9 +58,11 @@ pub(super) fn run(arguments: StreamArguments) -> anyhow::Result<()> {
 async fn run_apply(arguments: ApplyArguments) -> anyhow::Result<()> {
     let config = arguments.nats.resolve()?;
     let definition = definition(arguments.file.as_deref())?;
-    let context = jetstream(connect(&config, "jobwire stream").await?, &config);
+    let connection = connect(&config, "jobwire stream").await?;
+    let context = jetstream(&connection, &config);
     let replicas = arguments.replicas.map(usize::from);
-    let applied = apply(&context, &definition, &config.stream, replicas).await?;
+    let applying = apply(&context, &definition, &config.stream, replicas);
+    let applied = connection.permitted(applying).await??;
     report(&config.stream, &applied);
     Ok(())
 }
@@ -91,8 +93,10 @@ fn report(stream: &str, applied: &Applied) {
 }
 
 async fn run_verify(config: NatsConfig) -> anyhow::Result<()> {
-    let context = jetstream(connect(&config, "jobwire stream").await?, &config);
-    let verdict = verify(&configuration(&context, &config.stream).await?);
+    let connection = connect(&config, "jobwire stream").await?;
+    let context = jetstream(&connection, &config);
+    let asking = configuration(&context, &config.stream);
+    let verdict = verify(&connection.permitted(asking).await??);
     let Verdict { refusals, warnings } = &verdict;
     for warning in warnings {
         println!("warning: {warning}");

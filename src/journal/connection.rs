@@ -3,14 +3,13 @@
 //! What travels over a connection is not decided here.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-pub use async_nats::Client;
+use async_nats::Client;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
-use tokio::sync::Notify;
+use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 
+use super::denials::{Denial, Denials};
 use crate::config::{NatsConfig, NatsIdentity};
 
 /// A stopped server is noticed when a ping stays unanswered for one interval.
@@ -23,8 +22,6 @@ const LONGEST_DELAY: Duration = Duration::from_secs(2);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a refused subscription the server is left alone for so long.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
-/// How a server's message begins that refuses a subscription, or takes one away.
-const REFUSED: &str = "Permissions Violation for Subscription";
 
 /// Why there is no connection to NATS.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +62,33 @@ pub enum ConnectError {
     },
 }
 
+/// A connection, and what was denied on it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    client: Client,
+    denials: Denials,
+}
+
+impl Connection {
+    /// The connection itself.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What NATS did not permit on it.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
+    }
+
+    /// Whatever is denied on this connection ends the wait for an answer.
+    ///
+    /// # Errors
+    /// The [`Denial`].
+    pub async fn permitted<T>(&self, answer: impl Future<Output = T>) -> Result<T, Denial> {
+        self.denials.begin_anything().answered(answer).await
+    }
+}
+
 /// Connects, and fails if no server lets us in now. Each server of the list is tried once, for
 /// at most 3 s; a connection that is lost later comes back by itself.
 ///
@@ -72,13 +96,8 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// Any [`ConnectError`].
-pub async fn connect(config: &NatsConfig, name: &str) -> Result<Client, ConnectError> {
-    let servers = servers(config)?;
-    options(config, name, Arc::default())
-        .await?
-        .connect(servers)
-        .await
-        .map_err(|error| connect_error(config, &error))
+pub async fn connect(config: &NatsConfig, name: &str) -> Result<Connection, ConnectError> {
+    connect_with(config, name, |options| options).await
 }
 
 /// Connects in the background, for as long as it takes. The client can be used at once; what is
@@ -90,38 +109,44 @@ pub async fn connect(config: &NatsConfig, name: &str) -> Result<Client, ConnectE
 pub async fn connect_in_background(
     config: &NatsConfig,
     name: &str,
-) -> Result<Client, ConnectError> {
-    let servers = servers(config)?;
-    let refused = Arc::<Notify>::default();
-    let client = options(config, name, Arc::clone(&refused))
-        .await?
-        .retry_on_initial_connect()
-        .connect(servers)
-        .await
-        .map_err(|error| connect_error(config, &error))?;
-    tokio::spawn(subscribe_anew(client.clone(), refused));
-    Ok(client)
+) -> Result<Connection, ConnectError> {
+    let connection = connect_with(config, name, ConnectOptions::retry_on_initial_connect).await?;
+    tokio::spawn(subscribe_anew(connection.clone()));
+    Ok(connection)
 }
 
 /// A subscription that the server took away, such as that of all answers, stays away even when
 /// the right to it is given back: neither side says a word. A new connection makes it anew.
-async fn subscribe_anew(client: Client, refused: Arc<Notify>) {
+async fn subscribe_anew(Connection { client, denials }: Connection) {
     loop {
-        refused.notified().await;
+        denials.inbox().await;
         tokio::time::sleep(REFUSED_PAUSE).await;
+        denials.forget_inbox();
         if client.force_reconnect().await.is_err() {
             return;
         }
     }
 }
 
+async fn connect_with(
+    config: &NatsConfig,
+    name: &str,
+    patience: impl FnOnce(ConnectOptions) -> ConnectOptions,
+) -> Result<Connection, ConnectError> {
+    let servers = servers(config)?;
+    let denials = Denials::default();
+    let options = patience(options(config, name, denials.clone()).await?);
+    let client = options.connect(servers).await.map_err(|error| connect_error(config, &error))?;
+    Ok(Connection { client, denials })
+}
+
 /// The JetStream API on a connection, with the configured prefix. A request or an
 /// acknowledgement is waited for at most 5 s.
-pub fn jetstream(client: Client, config: &NatsConfig) -> jetstream::Context {
+pub fn jetstream(connection: &Connection, config: &NatsConfig) -> jetstream::Context {
     ContextBuilder::new()
         .timeout(REQUEST_TIMEOUT)
         .api_prefix(config.api_prefix.clone())
-        .build(client)
+        .build(connection.client.clone())
 }
 
 fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, ConnectError> {
@@ -141,14 +166,14 @@ fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, ConnectError> {
 async fn options(
     config: &NatsConfig,
     name: &str,
-    refused: Arc<Notify>,
+    denials: Denials,
 ) -> Result<ConnectOptions, ConnectError> {
     let mut options = ConnectOptions::new()
         .name(name)
         .ping_interval(PING_INTERVAL)
         .connection_timeout(ATTEMPT_TIMEOUT)
         .reconnect_delay_callback(reconnect_delay)
-        .event_callback(log_events(name, refused));
+        .event_callback(take_events(name, denials));
     if let Some(prefix) = &config.inbox_prefix {
         options = options.custom_inbox_prefix(prefix);
     }
@@ -220,24 +245,25 @@ fn reconnect_delay(attempts: usize) -> Duration {
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-/// Logs what happens to a connection, once each and with its name. The library logs the same
-/// without a name; the default log filter leaves that out. Tells `refused` of a subscription that
-/// the server does not allow.
-fn log_events(
+/// Logs what happens to a connection, once each and with its name, and takes note of what is
+/// denied. The library logs the same without a name; the default log filter leaves that out.
+fn take_events(
     name: &str,
-    refused: Arc<Notify>,
+    denials: Denials,
 ) -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static + use<> {
     let connection = name.to_owned();
     move |event| {
         match event {
-            Event::Connected => tracing::info!(connection, "connected to NATS"),
-            Event::Disconnected => tracing::warn!(connection, "lost the connection to NATS"),
-            Event::ServerError(error) => {
-                if matches!(&error, ServerError::Other(text) if text.starts_with(REFUSED)) {
-                    refused.notify_one();
-                }
-                tracing::warn!(connection, %error, "NATS reports");
+            Event::Connected => {
+                denials.forget_inbox();
+                tracing::info!(connection, "connected to NATS");
             }
+            Event::Disconnected => tracing::warn!(connection, "lost the connection to NATS"),
+            Event::ServerError(error) => match Denial::parse(&error.to_string()) {
+                Some(denial) if denials.add(&denial) => tracing::warn!(connection, "{denial}"),
+                Some(denial) => tracing::debug!(connection, "{denial}"),
+                None => tracing::warn!(connection, %error, "NATS reports"),
+            },
             Event::ClientError(error) => tracing::warn!(connection, %error, "NATS client reports"),
             Event::SlowConsumer(subscription) => {
                 tracing::error!(connection, subscription, "messages dropped: read too slowly");

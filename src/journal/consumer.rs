@@ -12,6 +12,7 @@ use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
+use super::denials::Attempt;
 use super::requests::{RequestError, StreamApi, unreachable};
 
 /// How long a consumer that nobody pulls from lives on at the server.
@@ -90,6 +91,8 @@ pub struct Pull {
 /// See the module's text.
 pub struct Consumer {
     api: StreamApi,
+    /// Tells why there is silence, if NATS does not permit a pull.
+    pulling: Attempt,
     name: String,
     inbox: String,
     messages: Subscriber,
@@ -146,11 +149,21 @@ impl Consumer {
             inactive_threshold: INACTIVE_THRESHOLD,
             ..pull::Config::default()
         };
-        api.context()
-            .create_consumer_on_stream(config, api.stream_name())
-            .await
+        // In the middle of a large stream it takes the server longer than other requests.
+        let making = api.context().create_consumer_on_stream(config, api.stream_name());
+        let made = api.attempt("CONSUMER.CREATE").answered(making).await;
+        made.map_err(RequestError::from)?
             .map_err(|error| RequestError::Refused(error.to_string()))?;
-        Ok(Self { api: api.clone(), name, inbox, messages, delivered: 0, heard_at: Instant::now() })
+        let pulling = api.attempt("CONSUMER.MSG.NEXT");
+        Ok(Self {
+            api: api.clone(),
+            pulling,
+            name,
+            inbox,
+            messages,
+            delivered: 0,
+            heard_at: Instant::now(),
+        })
     }
 
     /// Asks for messages.
@@ -185,11 +198,17 @@ impl Consumer {
     /// # Errors
     /// [`ConsumerEnd`]; the consumer is of no use afterwards.
     pub async fn next(&mut self) -> Result<Signal, ConsumerEnd> {
-        let message = tokio::time::timeout_at(self.heard_at + SILENCE, self.messages.next())
-            .await
-            .map_err(|_| ConsumerEnd::Silent)?
-            .ok_or_else(|| ConsumerEnd::Gone("the connection was closed".into()))?;
+        let next = tokio::time::timeout_at(self.heard_at + SILENCE, self.messages.next()).await;
+        let Ok(message) = next else { return Err(self.silence()) };
+        let message =
+            message.ok_or_else(|| ConsumerEnd::Gone("the connection was closed".into()))?;
         self.read(message)
+    }
+
+    fn silence(&self) -> ConsumerEnd {
+        self.pulling
+            .denial()
+            .map_or(ConsumerEnd::Silent, |denial| RequestError::from(denial).into())
     }
 
     /// The next signal if it is there already.

@@ -13,6 +13,7 @@ pub mod stream;
 pub mod catalog;
 pub mod catch_up;
 mod consumer;
+pub mod denials;
 mod history;
 mod pages;
 mod reading;

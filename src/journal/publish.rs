@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::denials::Denials;
 use crate::event::{JobKey, MAX_EVENT, MAX_EVENT_TYPE, NameError, check_name};
 use crate::subject::SubjectTemplate;
 
@@ -89,6 +90,7 @@ pub struct Publisher {
     stream: String,
     subjects: Arc<SubjectTemplate>,
     patience: Duration,
+    denials: Denials,
 }
 
 impl Publisher {
@@ -99,7 +101,14 @@ impl Publisher {
             stream: stream.into(),
             subjects: Arc::default(),
             patience: DEFAULT_PATIENCE,
+            denials: Denials::default(),
         }
+    }
+
+    /// Knows what is denied on the connection it publishes over, and does not wait for it.
+    pub fn with_denials(mut self, denials: Denials) -> Self {
+        self.denials = denials;
+        self
     }
 
     /// Publishes on subjects of another template.
@@ -171,15 +180,14 @@ impl Publisher {
         let deadline = Instant::now() + self.patience;
         let mut attempts = 0;
         loop {
-            let error = match self.attempt(&subject, &message, deadline).await {
-                Ok(acknowledgement) => return Ok(acknowledgement),
-                Err(error) => error,
+            let sending = self.attempt(&subject, &message, deadline);
+            let error = match self.denials.begin(subject.as_str()).answered(sending).await {
+                Ok(Ok(acknowledgement)) => return Ok(acknowledgement),
+                Ok(Err(error)) => error,
+                Err(denial) => return Err(self.refused(denial.to_string())),
             };
             if !may_pass(&error) {
-                return Err(PublishError::Refused {
-                    stream: self.stream.clone(),
-                    reason: reason(&error),
-                });
+                return Err(self.refused(reason(&error)));
             }
             attempts += 1;
             let again = Instant::now() + pause(attempts);
@@ -196,6 +204,10 @@ impl Publisher {
 }
 
 impl Publisher {
+    fn refused(&self, reason: String) -> PublishError {
+        PublishError::Refused { stream: self.stream.clone(), reason }
+    }
+
     async fn attempt(
         &self,
         subject: &str,

@@ -15,6 +15,8 @@ use futures_util::StreamExt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::connection::Connection;
+use super::denials::{Attempt, Denial};
 use super::history::LeaderView;
 use crate::config::NatsConfig;
 use crate::event::{JobKey, LifeCycle, StoredEvent};
@@ -43,12 +45,15 @@ pub enum RequestError {
     /// JetStream refused.
     #[error("JetStream refused: {0}")]
     Refused(String),
+    /// NATS does not let us ask.
+    #[error(transparent)]
+    Denied(#[from] Denial),
 }
 
 /// The stream, its API, and the connection used for it. Cheap to clone.
 #[derive(Clone)]
 pub struct StreamApi {
-    client: async_nats::Client,
+    connection: Connection,
     context: jetstream::Context,
     prefix: Arc<str>,
     stream: Arc<str>,
@@ -97,14 +102,14 @@ pub struct Fingerprint {
 impl StreamApi {
     /// The configured stream over a connection.
     pub fn new(
-        client: async_nats::Client,
+        connection: Connection,
         config: &NatsConfig,
         stream: &str,
         subjects: Arc<SubjectTemplate>,
     ) -> Self {
         Self {
-            context: super::connection::jetstream(client.clone(), config),
-            client,
+            context: super::connection::jetstream(&connection, config),
+            connection,
             prefix: config.api_prefix.as_str().into(),
             stream: stream.into(),
             subjects,
@@ -122,7 +127,7 @@ impl StreamApi {
     }
 
     pub(super) fn client(&self) -> &async_nats::Client {
-        &self.client
+        self.connection.client()
     }
 
     pub(super) fn context(&self) -> &jetstream::Context {
@@ -134,12 +139,35 @@ impl StreamApi {
         format!("{}.{operation}.{}{rest}", self.prefix, self.stream)
     }
 
+    /// Something that is about to be sent to a subject of the JetStream API.
+    pub(super) fn attempt(&self, operation: &str) -> Attempt {
+        self.connection.denials().begin(self.subject(operation, ""))
+    }
+
+    /// Waits for an answer to an attempt, for a while.
+    async fn answered<T>(
+        attempt: &Attempt,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, RequestError> {
+        let answered = tokio::time::timeout(REQUEST_TIMEOUT, attempt.answered(answer)).await;
+        Ok(answered.map_err(|_| unreachable("no answer in time"))??)
+    }
+
+    async fn ask<T>(
+        &self,
+        operation: &str,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, RequestError> {
+        Self::answered(&self.attempt(operation), answer).await
+    }
+
     /// Asks the leader for the stream's state.
     ///
     /// # Errors
     /// [`RequestError`].
     pub async fn report(&self) -> Result<StreamReport, RequestError> {
-        let stream = in_time(self.context.get_stream(&*self.stream))
+        let stream = self
+            .ask("STREAM.INFO", self.context.get_stream(&*self.stream))
             .await?
             .map_err(|error| self.stream_error(error.kind(), &error))?;
         Ok(StreamReport::of(stream.cached_info()))
@@ -170,16 +198,15 @@ impl StreamApi {
     /// [`RequestError::NoMessage`] if it is gone or was never there.
     pub async fn fingerprint(&self, sequence: u64) -> Result<Fingerprint, RequestError> {
         let stream = self.stream().await?;
-        let message =
-            in_time(stream.get_raw_message(sequence)).await?.map_err(|error| {
-                match error.kind() {
-                    RawMessageErrorKind::NoMessageFound => RequestError::NoMessage,
-                    RawMessageErrorKind::JetStream(refusal) => {
-                        RequestError::Refused(refusal.to_string())
-                    }
-                    _ => RequestError::Unreachable(error.to_string()),
+        let message = self.ask("STREAM.MSG.GET", stream.get_raw_message(sequence)).await?.map_err(
+            |error| match error.kind() {
+                RawMessageErrorKind::NoMessageFound => RequestError::NoMessage,
+                RawMessageErrorKind::JetStream(refusal) => {
+                    RequestError::Refused(refusal.to_string())
                 }
-            })?;
+                _ => RequestError::Unreachable(error.to_string()),
+            },
+        )?;
         Ok(Fingerprint {
             stored_at: nanoseconds(message.time),
             subject: message.subject.as_str().into(),
@@ -193,8 +220,9 @@ impl StreamApi {
     pub async fn leader_view(&self, job: &JobKey) -> Result<(LeaderView, Arc<str>), RequestError> {
         let report = self.report().await?;
         let stream = self.stream().await?;
+        let filter = self.subjects.job_filter(job);
         let answer =
-            in_time(stream.get_last_raw_message_by_subject(&self.subjects.job_filter(job))).await?;
+            self.ask("STREAM.MSG.GET", stream.get_last_raw_message_by_subject(&filter)).await?;
         let last = match answer {
             Ok(message) => Some(message.sequence),
             Err(error) => match error.kind() {
@@ -209,20 +237,42 @@ impl StreamApi {
         Ok((view, report.epoch))
     }
 
+    /// Makes one request of each kind that only some questions of watchers need, to see whether
+    /// NATS permits them. What it brings does not matter.
+    ///
+    /// # Errors
+    /// [`RequestError::Denied`], and no other.
+    pub async fn try_rights(&self) -> Result<(), RequestError> {
+        let nowhere = "jobwire.rights".to_owned();
+        let direct = self.last_of_each(&[nowhere], |_| ()).await.map(drop);
+        let of_leader = self.fingerprint(u64::MAX).await.map(drop);
+        let of_nobody = self.subject("CONSUMER.MSG.NEXT", ".jobwire-rights");
+        let pulling = self.client().request(of_nobody, "".into());
+        let pulled = self.ask("CONSUMER.MSG.NEXT", pulling).await.map(drop);
+        for tried in [direct, of_leader, pulled] {
+            if let Err(denied @ RequestError::Denied(_)) = tried {
+                return Err(denied);
+            }
+        }
+        Ok(())
+    }
+
     /// A job's first stored event, from any replica.
     ///
     /// # Errors
     /// [`RequestError`]; a job without events is `Ok(None)`.
     pub async fn first_event(&self, job: &JobKey) -> Result<Option<u64>, RequestError> {
         let stream = self.stream().await?;
-        let answer = in_time(
-            stream
-                .direct_get_builder()
-                .sequence(1)
-                .next_by_subject(self.subjects.job_filter(job))
-                .send(),
-        )
-        .await?;
+        let answer = self
+            .ask(
+                "DIRECT.GET",
+                stream
+                    .direct_get_builder()
+                    .sequence(1)
+                    .next_by_subject(self.subjects.job_filter(job))
+                    .send(),
+            )
+            .await?;
         match answer {
             Ok(message) => Ok(Some(message.sequence)),
             Err(error) => match error.kind() {
@@ -255,15 +305,16 @@ impl StreamApi {
         filters: &[String],
         mut take: impl FnMut(LastMessage<'_>),
     ) -> Result<Option<u64>, RequestError> {
-        let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(unreachable)?;
+        let attempt = self.attempt("DIRECT.GET");
+        let inbox = self.client().new_inbox();
+        let mut answers = self.client().subscribe(inbox.clone()).await.map_err(unreachable)?;
         let request = serde_json::json!({ "multi_last": filters }).to_string();
-        self.client
+        self.client()
             .publish_with_reply(self.subject("DIRECT.GET", ""), inbox, request.into())
             .await
             .map_err(unreachable)?;
         loop {
-            let message = in_time(answers.next())
+            let message = Self::answered(&attempt, answers.next())
                 .await?
                 .ok_or_else(|| RequestError::Unreachable("the connection was closed".into()))?;
             match message.status {
@@ -384,10 +435,4 @@ pub(super) fn nanoseconds(time: OffsetDateTime) -> i64 {
 
 pub(super) fn unreachable(error: impl ToString) -> RequestError {
     RequestError::Unreachable(error.to_string())
-}
-
-async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, RequestError> {
-    tokio::time::timeout(REQUEST_TIMEOUT, answer)
-        .await
-        .map_err(|_| RequestError::Unreachable("no answer in time".into()))
 }

@@ -82,6 +82,8 @@ pub enum TailStatus {
     NoStream(String),
     /// The stream cannot be used as it is.
     Unsuitable(String),
+    /// NATS does not permit our user what it needs.
+    Denied(String),
     /// Reading up to the end that was seen at the start.
     CatchingUp,
     /// Following the end.
@@ -105,6 +107,7 @@ impl std::fmt::Display for TailStatus {
                 write!(formatter, "there is no stream {name}; `jobwire stream apply` makes one")
             }
             Self::Unsuitable(reason) => write!(formatter, "the stream is unsuitable: {reason}"),
+            Self::Denied(reason) => formatter.write_str(reason),
             Self::CatchingUp => formatter.write_str("reading the newest part of the stream"),
             Self::Following => formatter.write_str("following the stream"),
             Self::Interrupted(reason) => {
@@ -214,6 +217,10 @@ impl<F: Follower> Tail<F> {
             _ if self.status.borrow().is_ready() => TailStatus::Interrupted(restart.to_string()),
             Restart::Request(RequestError::NoStream(name)) => TailStatus::NoStream(name.clone()),
             Restart::Unsuitable(reason) => TailStatus::Unsuitable(reason.clone()),
+            Restart::Request(RequestError::Denied(denial))
+            | Restart::Consumer(ConsumerEnd::Request(RequestError::Denied(denial))) => {
+                TailStatus::Denied(denial.to_string())
+            }
             other => TailStatus::Connecting(other.to_string()),
         };
         self.set_status(status);
@@ -234,6 +241,7 @@ impl<F: Follower> Tail<F> {
     async fn follow(&mut self) -> Result<std::convert::Infallible, Restart> {
         let report = self.api.report().await?;
         self.judge(&report)?;
+        self.try_rights().await?;
         self.identify(&report).await?;
         self.observe(&report);
         let start = self.head.as_ref().map_or(1, |head| head.id + 1);
@@ -241,6 +249,14 @@ impl<F: Follower> Tail<F> {
         // means that something is gone.
         let consumer = Consumer::begin(&self.api, "tail", start, ">".into()).await?;
         self.read(consumer).await
+    }
+
+    /// Makes sure, once, that what is needed only later is permitted too.
+    async fn try_rights(&mut self) -> Result<(), Restart> {
+        if self.head.is_none() {
+            self.api.try_rights().await?;
+        }
+        Ok(())
     }
 
     /// Refuses a stream that cannot be used, and warns once of what may lose events.
@@ -433,7 +449,7 @@ impl<F: Follower> Tail<F> {
         let report = match report {
             Ok(report) => report,
             // The consumer may be better off than the API; its own silence decides.
-            Err(RequestError::Unreachable(_)) => return Ok(()),
+            Err(RequestError::Unreachable(_) | RequestError::Denied(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         if self.head.as_ref().is_some_and(|head| head.epoch != report.epoch) {

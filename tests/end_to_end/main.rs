@@ -29,6 +29,7 @@ mod http;
 mod limits;
 mod origins;
 mod polling;
+mod privileges;
 mod provisioning;
 mod publishing;
 mod replaying;

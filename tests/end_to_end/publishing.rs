@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::deployment::{Backend, Deployment};
+use crate::harness::nats::User;
 use crate::harness::plain_http::{Response, exchange};
 use crate::harness::{eventually, within};
 
@@ -224,11 +225,16 @@ async fn a_token_publishes_to_the_jobs_that_it_names_and_to_no_other() {
     let configuration = tempfile::tempdir().expect("a directory");
     let file = configuration.path().join("secret");
     std::fs::write(&file, secret).expect("a secret in a file");
-    let deployment = Deployment::configured(&format!(
+    let path = configuration.path().join("jobwire.toml");
+    let text = format!(
         "[auth]\nmode = \"jwt\"\nsecret_file = \"{}\"\ndefault_watch = [\"*/*\"]\n",
         file.display()
-    ))
-    .await;
+    );
+    std::fs::write(&path, text).expect("a configuration in a file");
+    let backend = Backend::start().await;
+    let command = backend.gateway_command(&["--config", path.to_str().expect("a path")]);
+    let gateway = command.of_user(User::PUBLISHING_GATEWAY).start().await;
+    let deployment = Deployment { gateway, publisher: backend.publisher, nats: backend.nats };
     let bearer = |publish: Value| {
         let exp = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs() + 60;
         let claims = json!({ "exp": exp, "publish": publish });
@@ -309,7 +315,7 @@ async fn what_the_stream_refuses_is_told_without_its_reasons() {
 
 #[tokio::test]
 async fn the_subjects_of_the_stream_are_those_of_its_configuration() {
-    let backend = Backend::without_a_stream().await;
+    let backend = Backend::for_foreign_streams().await;
     let orders = async_nats::jetstream::stream::Config {
         name: "ORDERS".into(),
         subjects: vec!["orders.>".into()],
@@ -319,9 +325,10 @@ async fn the_subjects_of_the_stream_are_those_of_its_configuration() {
     backend.publisher.create_stream(orders).await;
     backend.publisher.create_stream(crate::harness::publisher::job_stream()).await;
     let deployment = backend
-        .deploy_configured(
-            "publish = true\n[[route]]\npath = \"/orders/{job}\"\ndialect = \"agent\"\nkind = \
-             \"orders\"\nstream = \"ORDERS\"\nsubject = \"orders.{job}.evt.{type}\"\n",
+        .deploy_configured_with(
+            "[[route]]\npath = \"/orders/{job}\"\ndialect = \"agent\"\nkind = \"orders\"\n\
+             stream = \"ORDERS\"\nsubject = \"orders.{job}.evt.{type}\"\n",
+            &ON,
         )
         .await;
     let answer = deployment.post("orders/17", &[JSON], r#"{"eventType":"shipped"}"#).await;

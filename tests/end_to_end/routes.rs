@@ -227,7 +227,8 @@ async fn run_with(configuration: &str) -> Outcome {
 
 /// A server with the stream of jobwire and two others.
 async fn foreign_streams() -> Backend {
-    let backend = Backend::start().await;
+    let backend = Backend::for_foreign_streams().await;
+    backend.publisher.create_stream(job_stream()).await;
     for (name, subject) in [("ORDERS", "orders.>"), ("TASKS", "tasks.*")] {
         let (name, subjects) = (name.to_owned(), vec![subject.to_owned()]);
         let definition = stream::Config { name, subjects, ..job_stream() };

@@ -80,9 +80,12 @@ async fn run_demo(arguments: DemoArguments) -> anyhow::Result<()> {
     let job = job_key(&arguments)?;
     let config = arguments.nats.clone().resolve()?;
     let mut signals = StopSignals::listen()?;
-    let context = jetstream(connect(&config, "jobwire demo").await?, &config);
+    let connection = connect(&config, "jobwire demo").await?;
+    let context = jetstream(&connection, &config);
     // Publishing would wait half a minute for a stream that is not there.
-    configuration(&context, &config.stream).await?;
+    connection.permitted(configuration(&context, &config.stream)).await??;
+    let publisher = Publisher::new(context, config.stream);
+    let publisher = publisher.with_denials(connection.denials().clone());
 
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
     let steps = arguments.seconds.saturating_mul(STEPS_PER_SECOND);
@@ -91,7 +94,7 @@ async fn run_demo(arguments: DemoArguments) -> anyhow::Result<()> {
     let mut demo = Demo {
         config: report::config(seed, arguments.seconds, steps),
         search: Search::new(seed, steps),
-        report: Report::new(Publisher::new(context, config.stream), job.clone()),
+        report: Report::new(publisher, job.clone()),
         progress: Progress::begin(&job, arguments.quiet),
         controls,
     };

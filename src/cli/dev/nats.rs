@@ -63,13 +63,15 @@ impl Nats {
 
     async fn apply_stream(&self) -> anyhow::Result<()> {
         let config = self.settings.clone().resolve()?;
-        let client =
+        let connection =
             timeout(CONNECT_TIMEOUT, connect(&config, "jobwire dev")).await.map_err(|_| {
                 let url = without_passwords(&config.url);
                 Failure::unreachable(format!("NATS at {url} did not answer in {CONNECT_TIMEOUT:?}"))
             })??;
-        let context = jetstream(client, &config);
-        apply(&context, &StreamDefinition::bundled()?, &config.stream, None).await?;
+        let context = jetstream(&connection, &config);
+        let definition = StreamDefinition::bundled()?;
+        let applying = apply(&context, &definition, &config.stream, None);
+        connection.permitted(applying).await??;
         Ok(())
     }
 

@@ -37,7 +37,16 @@ impl Backend {
 
     /// A server without any stream.
     pub async fn without_a_stream() -> Self {
-        let nats = NatsServer::start().await;
+        Self::of(NatsServer::start().await).await
+    }
+
+    /// A server without any stream, where gateways may read any.
+    pub async fn for_foreign_streams() -> Self {
+        Self::of(NatsServer::start_with_foreign_streams().await).await
+    }
+
+    /// A server of one's own, as it is.
+    pub async fn of(nats: NatsServer) -> Self {
         Self { publisher: Publisher::connect(&nats).await, nats }
     }
 
@@ -53,11 +62,20 @@ impl Backend {
 
     /// The whole, with a configuration file of this text.
     pub async fn deploy_configured(self, configuration: &str) -> Deployment {
+        self.deploy_configured_with(configuration, &[]).await
+    }
+
+    /// The same, with arguments too.
+    pub async fn deploy_configured_with(
+        self,
+        configuration: &str,
+        arguments: &[&str],
+    ) -> Deployment {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(configuration.as_bytes()).expect("a written file");
         let path = file.path().to_str().expect("a path in UTF-8").to_owned();
         // The gateway reads it once, before it listens.
-        self.deploy(&["--config", &path]).await
+        self.deploy(&[&["--config", &path], arguments].concat()).await
     }
 
     /// The whole: this server and a ready gateway.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
+use super::nats::User;
 use super::plain_http::{Response, get, request, try_exchange};
 use super::{eventually, within, within_time};
 
@@ -34,11 +35,24 @@ impl GatewayCommand {
         Self::listening_at(free, nats_url, arguments)
     }
 
-    /// `jobwire serve` on a given public address, in front of the tests' stream.
+    /// `jobwire serve` on a given public address, in front of the tests' stream. To NATS it is a
+    /// gateway that only reads, unless `--publish` is among the arguments.
     pub fn listening_at(listen: SocketAddr, nats_url: &str, arguments: &[&str]) -> Self {
         let listen = listen.to_string();
         let given = ["--listen", &listen, "--admin-listen", "127.0.0.1:0", "--nats-url", nats_url];
+        let user = match arguments.contains(&"--publish") {
+            true => User::PUBLISHING_GATEWAY,
+            false => User::GATEWAY,
+        };
         Self::bare(&[&given, ["--stream", super::publisher::STREAM].as_slice(), arguments].concat())
+            .of_user(user)
+    }
+
+    /// The same as another user of NATS.
+    pub fn of_user(mut self, user: User) -> Self {
+        let settings = user.environment().map(|(name, value)| (name.to_owned(), value));
+        self.environment.extend(settings);
+        self
     }
 
     /// The same with an environment variable.
@@ -60,7 +74,7 @@ impl GatewayCommand {
         let Some((address, admin)) = within("the gateway listens", listening).await else {
             panic!("the gateway ended before it listened:\n{}", log.text());
         };
-        Gateway { command: self.clone(), process, address, admin, log }
+        Gateway { command: self.clone(), process, address, admin, log, expects_denials: false }
     }
 
     /// Starts a gateway and waits until it is ready.
@@ -115,6 +129,7 @@ pub struct Gateway {
     command: GatewayCommand,
     process: Child,
     log: Log,
+    expects_denials: bool,
 }
 
 impl Gateway {
@@ -180,6 +195,11 @@ impl Gateway {
         self.log.text().lines().filter(|line| line.contains(text)).count()
     }
 
+    /// From now on NATS may deny it something. A gateway of any other test fails it then.
+    pub fn expect_denials(&mut self) {
+        self.expects_denials = true;
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
@@ -233,6 +253,9 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- gateway at {} ---\n{}---", self.address, self.log.text());
+        } else if !self.expects_denials {
+            let denied = self.times_logged("the NATS user may not");
+            assert_eq!(denied, 0, "nats/users.conf is not enough:\n{}", self.log.text());
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A nats-server of one's own: started, stopped, killed, frozen and brought back.
+//!
+//! Its users are those of `nats/users.conf`, with nothing more than that, and one more for the
+//! tests themselves, who may do everything.
 
-use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,13 +14,77 @@ use tempfile::{NamedTempFile, TempDir};
 
 use super::{eventually, free_address};
 
+/// The users as they are meant for production.
+const USERS: &str = include_str!("../../../nats/users.conf");
+
+/// Who one is to the nats-server.
+#[derive(Clone, Copy, Debug)]
+pub struct User {
+    /// The name.
+    pub name: &'static str,
+    /// The one prefix of inboxes that the user may subscribe to.
+    pub inbox_prefix: &'static str,
+    /// Where the server's configuration takes the password from.
+    password_variable: &'static str,
+}
+
+impl User {
+    /// A gateway that only reads.
+    pub const GATEWAY: Self = Self::new("gateway", "_INBOX_gateway", "GATEWAY_PASSWORD");
+    /// A gateway that events are published through.
+    pub const PUBLISHING_GATEWAY: Self =
+        Self::new("publishing_gateway", "_INBOX_publishing_gateway", "PUBLISHING_GATEWAY_PASSWORD");
+    /// Writes events of training jobs.
+    pub const PRODUCER: Self =
+        Self::new("training_producer", "_INBOX", "TRAINING_PRODUCER_PASSWORD");
+    /// Applies the stream's definition.
+    pub const OPERATOR: Self = Self::new("operator", "_INBOX_operator", "OPERATOR_PASSWORD");
+    /// The test itself, who may do everything; `nats/users.conf` has no such user.
+    pub const STAGE: Self = Self::new("stage", "_INBOX", "STAGE_PASSWORD");
+
+    const ALL: [Self; 5] =
+        [Self::GATEWAY, Self::PUBLISHING_GATEWAY, Self::PRODUCER, Self::OPERATOR, Self::STAGE];
+
+    const fn new(
+        name: &'static str,
+        inbox_prefix: &'static str,
+        password_variable: &'static str,
+    ) -> Self {
+        Self { name, inbox_prefix, password_variable }
+    }
+
+    /// The password in every test.
+    pub fn password(self) -> String {
+        format!("password-of-{}", self.name)
+    }
+
+    /// How a program of ours is told who it is.
+    pub fn environment(self) -> [(&'static str, String); 3] {
+        [
+            ("NATS_USER", self.name.into()),
+            ("NATS_PASSWORD", self.password()),
+            ("NATS_INBOX_PREFIX", self.inbox_prefix.into()),
+        ]
+    }
+
+    /// What the server's environment has to hold.
+    pub fn passwords() -> impl Iterator<Item = (&'static str, String)> {
+        Self::ALL.into_iter().map(|user| (user.password_variable, user.password()))
+    }
+
+    /// Options for a connection as this user.
+    pub fn options(self) -> async_nats::ConnectOptions {
+        async_nats::ConnectOptions::with_user_and_password(self.name.into(), self.password())
+            .custom_inbox_prefix(self.inbox_prefix)
+    }
+}
+
 /// A running nats-server with JetStream and its own storage.
 pub struct NatsServer {
     process: Option<Child>,
     address: SocketAddr,
     storage: TempDir,
-    /// A configuration file of its own, if it has one.
-    configuration: Option<NamedTempFile>,
+    configuration: NamedTempFile,
 }
 
 impl NatsServer {
@@ -37,7 +103,33 @@ impl NatsServer {
     /// A server at a given address that was not started yet.
     pub fn idle_at(address: SocketAddr) -> Self {
         let storage = tempfile::tempdir().expect("a directory for the streams");
-        Self { process: None, address, storage, configuration: None }
+        let file = NamedTempFile::new().expect("a file for the configuration");
+        let mut server = Self { process: None, address, storage, configuration: file };
+        server.configure(&configuration(USERS));
+        server
+    }
+
+    /// Starts a server whose gateways may also read other streams than the one of jobwire, and
+    /// publish to any.
+    pub async fn start_with_foreign_streams() -> Self {
+        let users = USERS.replace(".JOBS", ".*").replace(r#""jobs.*.*.*""#, r#""*.>""#);
+        Self::configured(&configuration(&users)).await
+    }
+
+    /// Starts a server where one of the users lacks a right that `nats/users.conf` gives.
+    pub async fn start_without(user: User, right: &str) -> Self {
+        let (before, rights) =
+            USERS.split_once(&format!("user: {},", user.name)).expect("the user's rights");
+        let less = rights.replacen(&format!("\"{right}\""), "\"nothing\"", 1);
+        assert_ne!(less, rights, "{right} is not in nats/users.conf");
+        let users = format!("{before}user: {},{less}", user.name);
+        Self::configured(&configuration(&users)).await
+    }
+
+    /// Gives all users, while it runs, what `nats/users.conf` gives.
+    pub fn grant_everything_that_users_may(&mut self) {
+        self.configure(&configuration(USERS));
+        self.reload();
     }
 
     /// Where clients find it.
@@ -67,7 +159,7 @@ impl NatsServer {
 
     /// Starts it and does not wait for it.
     pub fn launch(&mut self) {
-        self.process = Some(spawn(self.address, &self.storage, self.configuration.as_ref()));
+        self.process = Some(self.spawn());
     }
 
     /// Waits until it answers, which one of several does only when most of them run.
@@ -112,7 +204,12 @@ impl NatsServer {
 
     /// A connection of the test's own, which comes back quickly after a restart.
     pub async fn connect(&self) -> async_nats::Client {
-        async_nats::ConnectOptions::new()
+        self.connect_as(User::STAGE).await
+    }
+
+    /// The same as one of the users.
+    pub async fn connect_as(&self, user: User) -> async_nats::Client {
+        user.options()
             .reconnect_delay_callback(|_| Duration::from_millis(50))
             .connect(self.url())
             .await
@@ -120,9 +217,30 @@ impl NatsServer {
     }
 
     async fn answers(&self) -> bool {
-        let attempt = async_nats::ConnectOptions::new().max_reconnects(1).connect(self.url());
+        let attempt = User::STAGE.options().max_reconnects(1).connect(self.url());
         let Ok(client) = attempt.await else { return false };
         async_nats::jetstream::new(client).query_account().await.is_ok()
+    }
+
+    fn spawn(&self) -> Child {
+        Command::new(binary())
+            .arg("-c")
+            .arg(self.configuration.path())
+            .args([
+                "-js",
+                "-a",
+                &self.address.ip().to_string(),
+                "-p",
+                &self.address.port().to_string(),
+            ])
+            .arg("-sd")
+            .arg(self.storage.path())
+            .envs(User::passwords())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the nats-server starts")
     }
 
     fn signal(&self, signal: Signal) {
@@ -152,10 +270,7 @@ impl NatsServer {
 
     /// Gives it a configuration, which holds from its next start or [`Self::reload`] on.
     pub fn configure(&mut self, text: &str) {
-        let file = self.configuration.get_or_insert_with(|| {
-            NamedTempFile::new().expect("a file for the server's configuration")
-        });
-        std::fs::write(file.path(), text).expect("a written configuration");
+        std::fs::write(self.configuration.path(), text).expect("a written configuration");
     }
 
     /// Lets a running server read its configuration again.
@@ -191,21 +306,16 @@ fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-fn spawn(address: SocketAddr, storage: &TempDir, configuration: Option<&NamedTempFile>) -> Child {
-    Command::new(binary())
-        .args(configuration.iter().flat_map(|file| [OsStr::new("-c"), file.path().as_os_str()]))
-        .args(["-js", "-a", &address.ip().to_string(), "-p", &address.port().to_string()])
-        .arg("-sd")
-        .arg(storage.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the nats-server starts")
+/// What the server is started with: the users, and the test among them.
+fn configuration(users: &str) -> String {
+    let with_stage = "users: [ { user: stage, password: $STAGE_PASSWORD } ";
+    let everybody = users.replacen("users: [", with_stage, 1);
+    assert_ne!(everybody, users, "nats/users.conf has a list of users");
+    format!("jetstream {{}}\n{everybody}")
 }
 
 /// Found or fetched once, as `jobwire dev` does it.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| jobwire::cli::nats_server::locate().expect("a nats-server"))
 }

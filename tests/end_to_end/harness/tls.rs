@@ -53,6 +53,11 @@ impl Certificates {
         (certificates, issued)
     }
 
+    /// The authority's own certificate, in PEM.
+    pub fn authority(&self) -> String {
+        self.authority.pem()
+    }
+
     /// A new certificate for this machine, with a key of its own.
     pub fn issue(&self) -> Issued {
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];

@@ -24,6 +24,7 @@ pub use publishers::Silence;
 use recorder::Recorder;
 use watch::{Refusals, Transport, Watcher};
 
+use crate::harness::nats::User;
 use crate::history::{Record, What};
 use crate::stage::link::random_pause;
 use crate::verdict::{LIVE_WITHIN, Verdict, judge};
@@ -245,7 +246,8 @@ pub async fn connect(urls: &str) -> async_nats::Client {
 pub async fn try_connect(urls: &str) -> Option<async_nats::Client> {
     let servers: Vec<async_nats::ServerAddr> =
         urls.split(',').map(|url| url.parse().expect("an address")).collect();
-    let options = async_nats::ConnectOptions::new()
+    let options = User::STAGE
+        .options()
         .ping_interval(Duration::from_secs(2))
         .reconnect_delay_callback(|_| Duration::from_millis(50));
     options.connect(servers).await.ok()

@@ -5,11 +5,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::chaos::{Chaos, Least};
-use crate::harness::nats::NatsServer;
+use crate::harness::nats::{NatsServer, User};
 use crate::harness::publisher::{Publisher, job_stream};
-use crate::stage::gateway_with;
+use crate::stage::gateway;
 
-const IDENTITY: [&str; 4] = ["--nats-user", "gateway", "--nats-password", "secret"];
 const ALL: &str = "publish: \">\", subscribe: \">\"";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,7 +24,8 @@ async fn a_gateway_that_may_not_hear_for_a_while_loses_nothing() {
 async fn take_rights_away(name: &'static str, few: &str) {
     let mut nats = NatsServer::configured(&with_rights(ALL)).await;
     Publisher::connect(&nats).await.create_stream(job_stream()).await;
-    let gateway = gateway_with(&nats.url(), &IDENTITY).await;
+    let mut gateway = gateway(&nats.url()).await;
+    gateway.expect_denials();
     let mut chaos = Chaos::begin(name, &nats.url(), gateway.address).await;
     while chaos.goes_on() {
         chaos.calm().await;
@@ -44,11 +44,15 @@ async fn take_rights_away(name: &'static str, few: &str) {
     chaos.finish(Least { faults: 2, ..Least::default() }).await;
 }
 
-/// Publishers need no password; the gateway has one, and these rights.
+/// The test may do everything, and the gateway has these rights.
 fn with_rights(rights: &str) -> String {
+    let user = |user: User, rights: &str| {
+        format!("{{ user: {}, password: {}{rights} }}", user.name, user.password())
+    };
+    let permissions = format!(", permissions: {{ {rights} }}");
     format!(
-        "jetstream {{}}\nno_auth_user: publisher\nauthorization {{ users: [\n  {{ user: publisher, \
-         password: other }}\n  {{ user: gateway, password: secret, permissions: {{ {rights} }} \
-         }}\n] }}\n"
+        "jetstream {{}}\nauthorization {{ users: [\n  {}\n  {}\n] }}\n",
+        user(User::STAGE, ""),
+        user(User::GATEWAY, &permissions)
     )
 }

@@ -14,13 +14,7 @@ const ARGUMENTS: [&str; 4] = ["--window", "4MiB", "--drain", "1s"];
 
 /// A ready gateway at an address of its own, to which a successor can return.
 pub async fn gateway(nats_url: &str) -> Gateway {
-    gateway_with(nats_url, &[]).await
-}
-
-/// The same with further arguments.
-pub async fn gateway_with(nats_url: &str, arguments: &[&str]) -> Gateway {
-    let arguments = [&ARGUMENTS, arguments].concat();
-    GatewayCommand::listening_at(free_address(), nats_url, &arguments).start().await
+    GatewayCommand::listening_at(free_address(), nats_url, &ARGUMENTS).start().await
 }
 
 /// Two of them.
