@@ -123,7 +123,8 @@ async fn hold_all_the_room(description: &Description, address: SocketAddr) {
 }
 
 async fn ask_with_tokens(description: &Description) {
-    let deployment = Deployment::configured(WITH_TOKENS).await;
+    let deployment =
+        Backend::start().await.deploy_configured_with(WITH_TOKENS, &["--publish"]).await;
     let address = deployment.gateway.address;
     let body = "{\"eventType\":\"progress\"}";
     assert_eq!(description.post(address, PATH, &[JSON], body).await.status, 401);
