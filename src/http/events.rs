@@ -1,7 +1,6 @@
 //! A job's events without a WebSocket: Server-Sent Events.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
@@ -64,12 +63,11 @@ pub async fn answer(
     let grant = access::authenticate(public, route, request).await?;
     access::check_watch(grant.as_ref(), &job)?;
     let profile = Profile {
-        route: Arc::clone(route),
-        kind: Arc::clone(&route.kind),
         job: Some(job),
         after,
         epoch: Query::of(request).get("epoch").map(Into::into),
         grant,
+        ..Profile::of_route(route)
     };
     let place = public.places.take(&profile);
     let (pipe, body, begins) = event_pipe();

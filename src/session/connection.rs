@@ -14,7 +14,7 @@ use super::delivery::{Asking, Watch};
 use super::ending::Ending;
 use super::endpoint::Endpoint;
 use super::metrics::SessionMetrics;
-use super::socket::Incoming;
+use super::socket::{Incoming, MAX_MESSAGE};
 use super::worker::Worker;
 use crate::auth::Grant;
 use crate::config::routes::{OnTokenExpiry, Route};
@@ -51,6 +51,34 @@ pub struct Profile {
     pub epoch: Option<Box<str>>,
     /// What the client's token allows; `None`: everything, nobody asks for tokens.
     pub grant: Option<Grant>,
+    /// Every message is sent back, and means nothing.
+    #[cfg(feature = "conformance")]
+    pub echo: bool,
+}
+
+impl Profile {
+    /// What a route says, of a client that says nothing more.
+    pub fn of_route(route: &Arc<Route>) -> Self {
+        Self {
+            route: Arc::clone(route),
+            kind: Arc::clone(&route.kind),
+            job: None,
+            after: None,
+            epoch: None,
+            grant: None,
+            #[cfg(feature = "conformance")]
+            echo: false,
+        }
+    }
+
+    /// Bytes of a client's message at most.
+    pub fn max_message(&self) -> usize {
+        #[cfg(feature = "conformance")]
+        if self.echo {
+            return super::echo::MAX_MESSAGE;
+        }
+        MAX_MESSAGE
+    }
 }
 
 /// See the module's text.
@@ -266,8 +294,10 @@ impl Session {
                 }
             };
             match incoming {
+                #[cfg(feature = "conformance")]
+                Ok(message) if self.profile.echo => self.echo(&message),
                 Ok(Incoming::Text(text)) => self.hear(&text),
-                Ok(Incoming::Binary) => self.end(Ending::Binary),
+                Ok(Incoming::Binary(_)) => self.end(Ending::Binary),
                 Ok(Incoming::Control) => {}
                 Err(ending) => self.end(ending),
             }
