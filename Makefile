@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test
+.PHONY: help dev test conformance fuzz
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A debug build: it is built sooner, and one job with a few watchers asks for no more.
 dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it
@@ -13,3 +13,7 @@ test: ## Check format and lints, run all tests (installs what they need)
 	cargo clippy --all-targets -- -D warnings
 	tests/clients/prepare
 	cargo test
+
+# Not part of test: its cases count in seconds, which a busy machine does not keep.
+conformance: ## Run the Autobahn test-suite against the WebSocket (installs it)
+	tests/conformance/run
