@@ -25,8 +25,6 @@ use crate::journal::{Incarnation, Question};
 const MESSAGES: usize = 32;
 /// Rounds of a connection before others get a turn.
 const ROUNDS: usize = 8;
-/// With so many bytes pending nothing more is read from the client: its requests make answers.
-const READ_BELOW: usize = 512 * 1024;
 /// How long a closed connection is kept to let the client read the close frame.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -282,7 +280,7 @@ impl Session {
         for _ in 0..MESSAGES {
             let incoming = {
                 let mut state = self.state.borrow_mut();
-                if state.ending.is_some() || state.socket.pending() > READ_BELOW {
+                if state.ending.is_some() || state.socket.is_full() {
                     return false;
                 }
                 match state.socket.poll_message(context) {

@@ -133,6 +133,11 @@ impl Socket {
         pipe.outgoing.pending() + pipe.transport.held()
     }
 
+    /// Whether nothing more is to be read: a client's requests make answers, and wait for these.
+    pub fn is_full(&self) -> bool {
+        self.websocket.get_ref().outgoing.is_full()
+    }
+
     /// Writes what waits; tells how many bytes the socket took, and whether any are left.
     ///
     /// # Errors
