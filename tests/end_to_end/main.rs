@@ -24,6 +24,7 @@ mod errors;
 mod event_stream;
 mod faults;
 mod field_clients;
+mod hostile;
 mod http;
 mod origins;
 mod polling;
