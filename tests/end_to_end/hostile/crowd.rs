@@ -30,6 +30,9 @@ const MEMORY: usize = 256 << 20;
 /// The 99th percentile may double, on a machine whose own noise is about so large.
 const NOISE: Duration = Duration::from_millis(50);
 
+/// Sockets that take nothing for so long take nothing.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Longest that everything of one phase may take.
 const PHASE: Duration = Duration::from_secs(120);
 
@@ -58,7 +61,7 @@ async fn assert_a_stuck_crowd_is_harmless(size: usize) {
         client.subscribed(&healthy_job(number % JOBS), None).await;
         healthy.push(client);
     }
-    let (alone, healthy) = measure(publisher, healthy).await;
+    let (alone, healthy) = measure_twice(publisher, healthy).await;
 
     let mut stuck = Vec::with_capacity(size);
     for _ in 0..size {
@@ -67,7 +70,8 @@ async fn assert_a_stuck_crowd_is_harmless(size: usize) {
         stuck.push(client);
     }
     let began = Instant::now();
-    let (beside, healthy) = measure(publisher, healthy).await;
+    take_nothing_more(&deployment).await;
+    let (beside, healthy) = measure_twice(publisher, healthy).await;
     reset_all(&deployment, size).await;
     let reset = began.elapsed();
     assert!(reset + Duration::from_secs(1) >= STUCK_TIMEOUT, "all were reset after {reset:?}");
@@ -86,6 +90,13 @@ async fn assert_a_stuck_crowd_is_harmless(size: usize) {
 
 fn healthy_job(number: usize) -> String {
     format!("healthy-{number}")
+}
+
+/// The better of two measurements: others on the machine make one slower, never quicker.
+async fn measure_twice(publisher: &Publisher, clients: Vec<Client>) -> (Duration, Vec<Client>) {
+    let (first, clients) = measure(publisher, clients).await;
+    let (second, clients) = measure(publisher, clients).await;
+    (first.min(second), clients)
 }
 
 /// Publishes events of the healthy jobs, which all their watchers must get; tells the 99th
@@ -122,6 +133,18 @@ async fn measure(publisher: &Publisher, clients: Vec<Client>) -> (Duration, Vec<
 /// When an event was sent, as its number tells it.
 fn sent_after(event: &Value) -> Duration {
     Duration::from_micros(event["event"]["data"]["number"].as_u64().expect("a number"))
+}
+
+/// Waits until nobody's socket takes anything: all that have history to come are stuck.
+async fn take_nothing_more(deployment: &Deployment) {
+    let mut before = -1.0;
+    eventually_within(PHASE, "the stuck ones are stuck", async || {
+        let sent = deployment.gateway.metric("jobwire_sent_bytes_total").await;
+        let rests = std::mem::replace(&mut before, sent) == sent;
+        tokio::time::sleep(LOOK).await;
+        rests.then_some(())
+    })
+    .await;
 }
 
 /// Waits until so many connections were reset as stuck.
