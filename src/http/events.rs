@@ -9,7 +9,7 @@ use hyper::{Request, Response, StatusCode};
 use super::access;
 use super::answer::{Answer, HttpError, cursor_invalid, history_gone, text};
 use super::body::AnswerBody;
-use super::query::Query;
+use super::query::{Query, whole_number};
 use super::server::Public;
 use crate::event::JobKey;
 use crate::session::{Endpoint, EventBody, Opening, Profile, Worker, event_pipe};
@@ -19,12 +19,12 @@ use crate::session::{Endpoint, EventBody, Opening, Profile, Worker, event_pipe};
 ///
 /// # Errors
 /// [`HttpError::InvalidCursor`] for anything but a whole number.
-pub(super) fn cursor(request: &Request<Incoming>) -> Result<Option<u64>, HttpError> {
+pub fn cursor<B>(request: &Request<B>) -> Result<Option<u64>, HttpError> {
     let header = request.headers().get("last-event-id").filter(|value| !value.is_empty());
     match header {
         Some(value) => {
             let text = value.to_str().map_err(|_| HttpError::InvalidCursor)?;
-            text.parse().map(Some).map_err(|_| HttpError::InvalidCursor)
+            whole_number(text).map(Some).ok_or(HttpError::InvalidCursor)
         }
         None => Query::of(request).number("after", 0..=u64::MAX, HttpError::InvalidCursor),
     }
