@@ -17,3 +17,13 @@ test: ## Check format and lints, run all tests (installs what they need)
 # Not part of test: its cases count in seconds, which a busy machine does not keep.
 conformance: ## Run the Autobahn test-suite against the WebSocket (installs it)
 	tests/conformance/run
+
+# On stable Rust: without a sanitizer, which memory-safe code needs least. MINUTES for each target.
+MINUTES ?= 10
+FUZZ_TARGETS = client_messages names tokens cursors stored_events publishing
+fuzz: ## Fuzz everything that reads bytes from outside, MINUTES=10 each (needs cargo-fuzz)
+	@cargo fuzz --version >/dev/null || { echo "install it first: cargo install cargo-fuzz" >&2; exit 1; }
+	for target in $(FUZZ_TARGETS); do \
+	  cargo fuzz run --sanitizer none $$target -- \
+	    -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=4096 || exit 1; \
+	done
