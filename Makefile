@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test chaos supply-chain sbom
+.PHONY: help dev test conformance fuzz supply-chain sbom chaos
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,3 +30,17 @@ sbom: ## Write what the program is built from to target/jobwire.cdx.json (needs 
 # One after the other: each of them uses the whole machine.
 chaos: ## Inject faults for five minutes each and write the figures to docs/reliability.md
 	JOBWIRE_CHAOS=long cargo test --release --test reliability -- --nocapture --test-threads=1 faults::$(FAULT)
+
+# Not part of test: its cases count in seconds, which a busy machine does not keep.
+conformance: ## Run the Autobahn test-suite against the WebSocket (installs it)
+	tests/conformance/run
+
+# On stable Rust: without a sanitizer, which memory-safe code needs least. MINUTES for each target.
+MINUTES ?= 10
+FUZZ_TARGETS = client_messages names tokens cursors stored_events publishing
+fuzz: ## Fuzz everything that reads bytes from outside, MINUTES=10 each (needs cargo-fuzz)
+	@cargo fuzz --version >/dev/null || { echo "install it first: cargo install cargo-fuzz" >&2; exit 1; }
+	for target in $(FUZZ_TARGETS); do \
+	  cargo fuzz run --sanitizer none $$target -- \
+	    -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=4096 || exit 1; \
+	done

@@ -223,11 +223,18 @@ fn read_token(template: &str, token: &str) -> Result<Token, TemplateError> {
         "{kind}" => Token::Kind,
         "{job}" => Token::Job,
         "{type}" => Token::Type,
-        literal if literal.contains(['{', '}', '*', '>', ' ', '\t']) => {
+        literal if literal.contains(cannot_be_literal) => {
             return Err(TemplateError::Token(literal.to_owned()));
         }
         literal => Token::Literal(literal.into()),
     })
+}
+
+/// Wildcards, braces of a place that is none, and what ends a line of the protocol or a word in it.
+fn cannot_be_literal(character: char) -> bool {
+    matches!(character, '{' | '}' | '*' | '>')
+        || character.is_whitespace()
+        || character.is_control()
 }
 
 fn told_type(payload: &[u8]) -> Option<String> {
@@ -325,10 +332,12 @@ mod tests {
 
     #[test]
     fn what_is_no_template_is_refused_with_the_reason() {
-        let refused = |text| SubjectTemplate::parse(text, "").expect_err(text);
+        let refused = |text: &str| SubjectTemplate::parse(text, "").expect_err(text);
         assert_eq!(refused("a..{job}"), TemplateError::EmptyToken("a..{job}".into()));
         assert_eq!(refused("a.{jobs}"), TemplateError::Token("{jobs}".into()));
-        assert_eq!(refused("a.*.{job}"), TemplateError::Token("*".into()));
+        for token in ["*", ">", "a b", "a\r\n", "\0"] {
+            assert_eq!(refused(&format!("a.{token}.{{job}}")), TemplateError::Token(token.into()));
+        }
         assert_eq!(refused("{job}.{job}"), TemplateError::Twice("{job}"));
         assert_eq!(refused("jobs.{kind}.{type}"), TemplateError::NoJob);
     }

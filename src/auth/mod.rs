@@ -20,6 +20,7 @@ mod verifier;
 
 pub use carriage::{ExtractError, Extracted, TokenSource, extract, offered_bearer};
 pub use grant::Grant;
+pub use jsonwebtoken::Algorithm;
 pub use jwks::{ConnectorError, FetchError, Jwks, KeySource};
 pub use key::{Key, KeyError, KeySetError};
 pub use keys::{Keys, Schedule};

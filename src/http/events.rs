@@ -1,7 +1,6 @@
 //! A job's events without a WebSocket: Server-Sent Events.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
@@ -13,7 +12,7 @@ use super::answer::{Answer, HttpError, cursor_invalid, history_gone, text};
 use super::body::AnswerBody;
 use super::peer::Peer;
 use super::places::Visit;
-use super::query::Query;
+use super::query::{Query, whole_number};
 use super::server::Public;
 use crate::event::JobKey;
 use crate::session::{Endpoint, EventBody, Opening, Profile, Worker, event_pipe};
@@ -23,12 +22,12 @@ use crate::session::{Endpoint, EventBody, Opening, Profile, Worker, event_pipe};
 ///
 /// # Errors
 /// [`HttpError::InvalidCursor`] for anything but a whole number.
-pub(super) fn cursor(request: &Request<Incoming>) -> Result<Option<u64>, HttpError> {
+pub fn cursor<B>(request: &Request<B>) -> Result<Option<u64>, HttpError> {
     let header = request.headers().get("last-event-id").filter(|value| !value.is_empty());
     match header {
         Some(value) => {
             let text = value.to_str().map_err(|_| HttpError::InvalidCursor)?;
-            text.parse().map(Some).map_err(|_| HttpError::InvalidCursor)
+            whole_number(text).map(Some).ok_or(HttpError::InvalidCursor)
         }
         None => Query::of(request).number("after", 0..=u64::MAX, HttpError::InvalidCursor),
     }
@@ -68,12 +67,11 @@ pub async fn answer(
     let grant = access::authenticate(public, route, request).await?;
     access::check_watch(grant.as_ref(), &job)?;
     let profile = Profile {
-        route: Arc::clone(route),
-        kind: Arc::clone(&route.kind),
         job: Some(job),
         after,
         epoch: Query::of(request).get("epoch").map(Into::into),
         grant,
+        ..Profile::of_route(route)
     };
     let address = public.proxies.client(peer.address, request.headers());
     let place = public.places.take(&Visit::of(address, &profile), Instant::now());

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::access;
 use super::answer::{Answer, HttpError, json};
-use super::query::Query;
+use super::query::{Query, whole_number};
 use super::server::{Public, PublicSource};
 use crate::auth::Grant;
 use crate::dialect::iso8601;
@@ -73,11 +73,21 @@ impl From<OlderJob> for Job {
 
 /// How far a client has read the list. Its text is opaque to clients: they bring it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub enum Place {
     /// In a source's window, below the jobs that began here; `None`: at its top.
-    Window { source: usize, began_before: Option<u64> },
+    Window {
+        /// The source's number.
+        source: usize,
+        /// The first id of the last job that was listed.
+        began_before: Option<u64>,
+    },
     /// Below a source's window, at this sequence; `None`: where the window ends.
-    Older { source: usize, newest: Option<u64> },
+    Older {
+        /// The source's number.
+        source: usize,
+        /// The newest sequence that was not considered.
+        newest: Option<u64>,
+    },
 }
 
 impl fmt::Display for Place {
@@ -98,8 +108,9 @@ impl FromStr for Place {
         let refused = HttpError::InvalidListCursor;
         let (letter, rest) = text.split_at_checked(1).ok_or(refused)?;
         let (source, number) = rest.split_once('-').map_or((rest, None), |(a, b)| (a, Some(b)));
-        let source = source.parse().map_err(|_| refused)?;
-        let number = number.map(str::parse).transpose().map_err(|_| refused)?;
+        let read = |text| whole_number(text).ok_or(refused);
+        let source = usize::try_from(read(source)?).map_err(|_| refused)?;
+        let number = number.map(read).transpose()?;
         match letter {
             "w" => Ok(Self::Window { source, began_before: number }),
             "o" => Ok(Self::Older { source, newest: number }),
@@ -225,7 +236,18 @@ mod tests {
         ] {
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for text in ["", "w", "x0", "w0-", "w-1", "o1-2-3", "ä0", "w0-99999999999999999999999"] {
+        for text in [
+            "",
+            "w",
+            "x0",
+            "w0-",
+            "w-1",
+            "w+1",
+            "o0-+1",
+            "o1-2-3",
+            "ä0",
+            "w0-99999999999999999999999",
+        ] {
             assert_eq!(text.parse::<Place>(), Err(HttpError::InvalidListCursor), "{text}");
         }
     }

@@ -24,8 +24,10 @@ mod upgrade;
 
 pub use admin::{Admin, Readiness};
 pub use answer::HttpError;
+pub use events::cursor;
+pub use jobs::Place as PlaceInList;
 pub use origin::Origins;
 pub use peer::OpenConnections;
 pub use places::Places;
-pub use publish::{Intake, PublishMetrics, Publishing};
+pub use publish::{Intake, PublishMetrics, Publishing, batch};
 pub use server::{BindError, Public, PublicSource, Serving, bind, serve_admin};

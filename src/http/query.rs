@@ -31,13 +31,14 @@ impl<'a> Query<'a> {
         refusal: E,
     ) -> Result<Option<u64>, E> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        // A sign is no digit, whatever Rust makes of it.
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse() {
-            Ok(number) if is_number && bounds.contains(&number) => Ok(Some(number)),
-            _ => Err(refusal),
-        }
+        let number = whole_number(&text).filter(|number| bounds.contains(number));
+        number.map(Some).ok_or(refusal)
     }
+}
+
+/// A whole number in digits. A sign is no digit, whatever Rust makes of it.
+pub fn whole_number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -59,21 +59,23 @@ fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
     {
         return Some(resource);
     }
+    #[cfg(feature = "conformance")]
+    if path == crate::session::echo::PATH {
+        return echo(public);
+    }
     let routes = &public.routes.routes;
     let Some((route, job)) =
         routes.iter().find_map(|route| Some((route, route.path.matches(path)?)))
     else {
         return polling_resource(routes, request);
     };
-    let profile = Profile {
-        route: Arc::clone(route),
-        kind: Arc::clone(&route.kind),
-        job: None,
-        after: None,
-        epoch: None,
-        grant: None,
-    };
-    Some(Resource::WebSocket(profile, job.map(str::to_owned)))
+    Some(Resource::WebSocket(Profile::of_route(route), job.map(str::to_owned)))
+}
+
+#[cfg(feature = "conformance")]
+fn echo(public: &Public) -> Option<Resource> {
+    let profile = Profile { echo: true, ..Profile::of_route(public.routes.any_events()?) };
+    Some(Resource::WebSocket(profile, None))
 }
 
 /// What lies below `/api/v1/jobs`.

@@ -65,7 +65,7 @@ pub async fn upgrade(
     let place = public.places.take(&Visit::of(address, &profile), Instant::now());
     let (worker, peer) = (Rc::clone(worker), Rc::clone(peer));
     tokio::task::spawn_local(async move {
-        if let Some(socket) = socket(websocket).await {
+        if let Some(socket) = socket(websocket, profile.max_message()).await {
             let endpoint = Endpoint::WebSocket(Box::new(socket));
             worker.serve(endpoint, profile, place.refusal()).await;
         }
@@ -76,19 +76,19 @@ pub async fn upgrade(
 
 /// The stream below the upgrade, and what was read of it already; `None` if the client is gone
 /// before the answer was written.
-async fn socket(websocket: HyperWebsocket) -> Option<Socket> {
+async fn socket(websocket: HyperWebsocket, max_message: usize) -> Option<Socket> {
     let upgraded: Upgraded = websocket.await.ok()?.into_inner().into_inner();
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             let transport = Transport::Tcp(parts.io.into_inner());
-            return Some(Socket::new(transport, parts.read_buf.to_vec()));
+            return Some(Socket::new(transport, parts.read_buf.to_vec(), max_message));
         }
         Err(upgraded) => upgraded,
     };
     match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
         Ok(parts) => {
             let transport = Transport::Tls(Box::new(parts.io.into_inner()));
-            Some(Socket::new(transport, parts.read_buf.to_vec()))
+            Some(Socket::new(transport, parts.read_buf.to_vec(), max_message))
         }
         Err(_) => {
             tracing::error!("a connection was upgraded that is neither TCP nor TLS");

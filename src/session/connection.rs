@@ -16,7 +16,7 @@ use super::ending::Ending;
 use super::endpoint::Endpoint;
 use super::metrics::SessionMetrics;
 use super::refusals::Reason;
-use super::socket::Incoming;
+use super::socket::{Incoming, MAX_MESSAGE};
 use super::worker::Worker;
 use crate::auth::Grant;
 use crate::config::routes::{OnTokenExpiry, Route};
@@ -28,8 +28,6 @@ use crate::rate::Bucket;
 const MESSAGES: usize = 32;
 /// Rounds of a connection before others get a turn.
 const ROUNDS: usize = 8;
-/// With so many bytes pending nothing more is read from the client: its requests make answers.
-const READ_BELOW: usize = 512 * 1024;
 /// How long a closed connection is kept to let the client read the close frame.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -54,6 +52,34 @@ pub struct Profile {
     pub epoch: Option<Box<str>>,
     /// What the client's token allows; `None`: everything, nobody asks for tokens.
     pub grant: Option<Grant>,
+    /// Every message is sent back, and means nothing.
+    #[cfg(feature = "conformance")]
+    pub echo: bool,
+}
+
+impl Profile {
+    /// What a route says, of a client that says nothing more.
+    pub fn of_route(route: &Arc<Route>) -> Self {
+        Self {
+            route: Arc::clone(route),
+            kind: Arc::clone(&route.kind),
+            job: None,
+            after: None,
+            epoch: None,
+            grant: None,
+            #[cfg(feature = "conformance")]
+            echo: false,
+        }
+    }
+
+    /// Bytes of a client's message at most.
+    pub fn max_message(&self) -> usize {
+        #[cfg(feature = "conformance")]
+        if self.echo {
+            return super::echo::MAX_MESSAGE;
+        }
+        MAX_MESSAGE
+    }
 }
 
 /// See the module's text.
@@ -260,7 +286,7 @@ impl Session {
         for _ in 0..MESSAGES {
             let incoming = {
                 let mut state = self.state.borrow_mut();
-                if state.ending.is_some() || state.socket.pending() > READ_BELOW {
+                if state.ending.is_some() || state.socket.is_full() {
                     return false;
                 }
                 match state.socket.poll_message(context) {
@@ -272,8 +298,10 @@ impl Session {
                 }
             };
             match incoming {
+                #[cfg(feature = "conformance")]
+                Ok(message) if self.profile.echo => self.echo(&message),
                 Ok(Incoming::Text(text)) => self.hear(&text),
-                Ok(Incoming::Binary) => self.end(Ending::Binary),
+                Ok(Incoming::Binary(_)) => self.end(Ending::Binary),
                 Ok(Incoming::Control) => {}
                 Err(Ending::Refused(reason)) => self.turn_away(reason),
                 Err(ending) => self.end(ending),

@@ -71,6 +71,15 @@ impl Endpoint {
         }
     }
 
+    /// Whether nothing more is to be read for now.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::WebSocket(socket) => socket.is_full(),
+            // Its client asks for nothing more.
+            Self::Events(_) => false,
+        }
+    }
+
     pub(super) fn poll_flush(
         &mut self,
         context: &mut Context<'_>,

@@ -13,6 +13,8 @@ mod connection;
 mod conversation;
 mod delivery;
 mod distribution;
+#[cfg(feature = "conformance")]
+pub mod echo;
 mod ending;
 mod endpoint;
 mod event_pipe;

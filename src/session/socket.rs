@@ -59,7 +59,7 @@ pub enum Incoming {
     /// A text message.
     Text(Utf8Bytes),
     /// A binary message.
-    Binary,
+    Binary(Bytes),
     /// A ping or pong; answered already where it needs an answer.
     Control,
 }
@@ -70,13 +70,14 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// A server's socket over an upgraded stream, of which `read` bytes were read already.
-    pub fn new(transport: Transport, read: Vec<u8>) -> Self {
+    /// A server's socket over an upgraded stream, of which `read` bytes were read already, for
+    /// messages of at most `max_message` bytes.
+    pub fn new(transport: Transport, read: Vec<u8>, max_message: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
-            .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE));
+            .max_message_size(Some(max_message))
+            .max_frame_size(Some(max_message));
         let pipe = Pipe { transport, outgoing: Outgoing::default(), reader: Waker::noop().clone() };
         Self { websocket: WebSocket::from_partially_read(pipe, read, Role::Server, Some(config)) }
     }
@@ -95,7 +96,7 @@ impl Socket {
         let flushed = self.websocket.flush();
         match message {
             Ok(Message::Text(text)) => Poll::Ready(Ok(Incoming::Text(text))),
-            Ok(Message::Binary(_)) => Poll::Ready(Ok(Incoming::Binary)),
+            Ok(Message::Binary(payload)) => Poll::Ready(Ok(Incoming::Binary(payload))),
             Ok(Message::Close(_)) => Poll::Ready(Err(Ending::ClientClosed)),
             Ok(_) if flushed.is_ok() => Poll::Ready(Ok(Incoming::Control)),
             Ok(_) => Poll::Ready(Err(Ending::Lost)),
@@ -131,6 +132,11 @@ impl Socket {
     pub fn pending(&self) -> usize {
         let pipe = self.websocket.get_ref();
         pipe.outgoing.pending() + pipe.transport.held()
+    }
+
+    /// Whether nothing more is to be read: a client's requests make answers, and wait for these.
+    pub fn is_full(&self) -> bool {
+        self.websocket.get_ref().outgoing.is_full()
     }
 
     /// Writes what waits; tells how many bytes the socket took, and whether any are left.

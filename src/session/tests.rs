@@ -14,6 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::socket::MAX_MESSAGE;
 use super::*;
 use crate::config::Timing;
 use crate::config::routes::{Dialect, Routes};
@@ -88,7 +89,8 @@ async fn connect(worker: &Rc<Worker>) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
-    let endpoint = Endpoint::WebSocket(Box::new(Socket::new(Transport::Tcp(stream), Vec::new())));
+    let endpoint =
+        Endpoint::WebSocket(Box::new(Socket::new(Transport::Tcp(stream), Vec::new(), MAX_MESSAGE)));
     tokio::task::spawn_local(Rc::clone(worker).serve(endpoint, profile(), None));
     WebSocketStream::from_raw_socket(client, Role::Client, None).await
 }

@@ -206,8 +206,10 @@ async fn what_is_no_cursor_or_no_job_is_400() {
         let answer = deployment.gateway.public_get(&path).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("INVALID_CURSOR")));
     }
-    let answer = refused(&deployment, "training/job", "seven").await;
-    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("INVALID_CURSOR")));
+    for cursor in ["seven", "+7"] {
+        let answer = refused(&deployment, "training/job", cursor).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("INVALID_CURSOR")));
+    }
     for job in ["training/a.b", "a.b/job", "training/*", "training/a%20b"] {
         let answer = deployment.gateway.public_get(&format!("/api/v1/jobs/{job}/events")).await;
         assert_eq!(

@@ -100,6 +100,15 @@ async fn an_unknown_path_is_a_json_error() {
     assert_eq!(upgrade(gateway.address, "/ws/no-such", &UPGRADE).await.status, 404);
 }
 
+#[cfg(not(feature = "conformance"))]
+#[tokio::test]
+async fn the_echo_for_test_suites_is_not_in_what_is_shipped() {
+    let deployment = Deployment::start().await;
+    let gateway = &deployment.gateway;
+    assert_eq!(upgrade(gateway.address, "/__echo", &UPGRADE).await.status, 404);
+    assert_eq!(gateway.public_get("/__echo").await.status, 404);
+}
+
 #[tokio::test]
 async fn an_upgrade_is_accepted_as_the_standard_wants_it() {
     let deployment = Deployment::start().await;

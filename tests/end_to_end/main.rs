@@ -25,6 +25,7 @@ mod errors;
 mod event_stream;
 mod faults;
 mod field_clients;
+mod hostile;
 mod http;
 mod limits;
 mod origins;

@@ -4,7 +4,7 @@
 //! are stored one after the other, each acknowledged before the next is sent, so that what is
 //! stored of a request is always its beginning.
 
-mod batch;
+pub mod batch;
 mod intake;
 mod metrics;
 

@@ -15,6 +15,7 @@ use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;
 
 use super::log::job;
+use crate::session::socket::MAX_MESSAGE;
 use crate::session::{Endpoint, EventBody, Profile, Socket, Transport, Worker, event_pipe};
 
 /// What a client has seen of one job.
@@ -101,7 +102,7 @@ impl Client {
     async fn websocket(&self, worker: &Rc<Worker>, profiles: &Profiles, calm: bool) {
         let buffer = usize::try_from(self.number(64..9_000)).expect("a size");
         let (ours, theirs) = tokio::io::duplex(buffer);
-        let socket = Socket::new(Transport::Model(theirs), Vec::new());
+        let socket = Socket::new(Transport::Model(theirs), Vec::new(), MAX_MESSAGE);
         let endpoint = Endpoint::WebSocket(Box::new(socket));
         let serving = Rc::clone(worker).serve(endpoint, profiles.optimization.clone(), None);
         tokio::task::spawn_local(serving);

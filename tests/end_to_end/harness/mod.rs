@@ -11,6 +11,7 @@ pub mod nats;
 pub mod plain_http;
 pub mod publisher;
 pub mod raw_client;
+pub mod raw_socket;
 pub mod tls;
 pub mod transcript;
 pub mod watcher;
