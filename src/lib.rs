@@ -26,4 +26,5 @@ pub mod subject;
 pub mod subscription;
 pub mod telemetry;
 pub mod tls;
+pub mod vital;
 pub mod window;

@@ -25,6 +25,7 @@ use crate::journal::tail::{Tail, TailStatus};
 use crate::metrics::Metrics;
 use crate::session::{Source, WorkerSettings};
 use crate::tls::{Reload, TlsAccept};
+use crate::vital;
 use crate::window::Window;
 
 /// How long an event that came over HTTP is tried, while its producer waits.
@@ -179,8 +180,8 @@ impl Connections {
             config.limits.page_cache / streams,
             observer,
         );
-        tokio::spawn(tail.run());
-        tokio::spawn(history.clone().run());
+        tokio::spawn(vital::watch("tail", tokio::spawn(tail.run())));
+        tokio::spawn(vital::watch("catch-up", tokio::spawn(history.clone().run())));
         (Source { window, history: Arc::new(history) }, status)
     }
 }
@@ -209,7 +210,8 @@ impl Listeners {
 
     fn serve(self, serving: &Arc<Serving>, admin: Admin) {
         for listener in self.public {
-            tokio::spawn(Arc::clone(serving).accept(listener));
+            let accepting = tokio::spawn(Arc::clone(serving).accept(listener));
+            tokio::spawn(vital::watch("accept", accepting));
         }
         tokio::spawn(http::serve_admin(self.admin, Arc::new(admin)));
     }

@@ -29,6 +29,7 @@ use crate::drain::Drain;
 use crate::journal::catalog::Catalog;
 use crate::session::{Reason, Refusals, Worker, WorkerSettings};
 use crate::tls::TlsAccept;
+use crate::vital;
 use crate::window::Window;
 
 /// Connects that may wait to be accepted. With the usual 128, two hundred connects at once fell
@@ -240,7 +241,8 @@ async fn run_worker(
     mut connections: mpsc::Receiver<(std::net::TcpStream, Peer)>,
 ) {
     let worker = Worker::new(settings);
-    tokio::task::spawn_local(Rc::clone(&worker).run());
+    let running = tokio::task::spawn_local(Rc::clone(&worker).run());
+    tokio::task::spawn_local(vital::watch("worker", running));
     let public = Rc::new(public);
     while let Some((stream, peer)) = connections.recv().await {
         match TcpStream::from_std(stream) {

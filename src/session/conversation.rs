@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::connection::Session;
 use super::delivery::Watch;
@@ -53,16 +54,17 @@ impl Session {
             Ok(key) if !self.may_watch(&key) => {
                 self.metrics().refusals.count(Reason::Forbidden);
                 let refusal = Refusal::new(Code::Forbidden, Reason::Forbidden.sentence());
-                let frame = beam_search::refusal(&job.id, &refusal, &now());
-                self.state.borrow_mut().socket.push(frame);
+                self.refuse_beam_search(&job.id, &refusal);
             }
             Ok(key) => self.subscribe(key, self.request_of_route()),
-            Err(refusal) if subscribe => {
-                let frame = beam_search::refusal(&job.id, &refusal, &now());
-                self.state.borrow_mut().socket.push(frame);
-            }
+            Err(refusal) if subscribe => self.refuse_beam_search(&job.id, &refusal),
             Err(_) => {}
         }
+    }
+
+    pub(super) fn refuse_beam_search(&self, job: &Value, refusal: &Refusal) {
+        let frame = beam_search::refusal(job, refusal, &now());
+        self.state.borrow_mut().socket.push(frame);
     }
 
     /// A sign of life in the dialect's own words.

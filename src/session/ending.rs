@@ -128,7 +128,6 @@ impl Ending {
 fn refusal_code(reason: Reason) -> u16 {
     match reason {
         Reason::MessageSize => 1009,
-        Reason::Forbidden | Reason::Origin => 1008,
         _ => 1013,
     }
 }

@@ -8,6 +8,7 @@ use super::clock;
 use super::connection::Session;
 use super::delivery::{Turn, Watch};
 use super::refusals::Reason;
+use crate::dialect::Form;
 use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
 use crate::event::JobKey;
 use crate::subscription::{OnTruncated, Request, Subscription};
@@ -97,6 +98,10 @@ impl Session {
     }
 
     fn refuse_job(&self, job: &JobKey, code: Code, sentence: &str) {
+        if let Form::BeamSearch(_) = self.form(job) {
+            let refusal = Refusal::new(code, sentence);
+            return self.refuse_beam_search(&job.id().into(), &refusal);
+        }
         let frame = optimization::error(job, self.naming(job), code, sentence, &[], None);
         self.state.borrow_mut().socket.push(frame);
     }

@@ -200,10 +200,10 @@ impl Worker {
 
     /// Runs what is not a connection's own: distribution, timers, drain. Never returns.
     pub async fn run(self: Rc<Self>) {
-        tokio::task::spawn_local(Rc::clone(&self).run_timers());
-        tokio::task::spawn_local(Rc::clone(&self).run_drain());
         let feeds = self.feeds.iter().map(|feed| self.run_distribution(feed));
-        futures_util::future::join_all(feeds).await;
+        let feeds = futures_util::future::join_all(feeds);
+        // One task: a panic in any of them is the end of all.
+        tokio::join!(Rc::clone(&self).run_timers(), Rc::clone(&self).run_drain(), feeds);
     }
 
     /// The time, at most one tick old.

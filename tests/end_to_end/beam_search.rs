@@ -51,6 +51,19 @@ async fn a_job_that_does_not_exist_yet_is_waited_for() {
 }
 
 #[tokio::test]
+async fn one_job_too_many_is_an_error_in_the_words_of_this_dialect() {
+    let deployment = Deployment::with_arguments(&["--max-subscriptions", "1"]).await;
+    let mut client = deployment.raw_client("/").await;
+    for job in ["first", "second"] {
+        client.say(json!({ "type": "subscribe", "jobId": job }).to_string()).await;
+    }
+    let told = client.message().await;
+    let expected = json!({ "type": "error", "jobId": "second", "timestamp": told["timestamp"],
+        "error": { "message": told["error"]["message"], "code": "LIMIT" } });
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn an_invalid_id_is_an_error_message_and_nothing_else() {
     let deployment = Deployment::start().await;
     deployment.tell("beam-search/image", &[started()]).await;
