@@ -35,12 +35,14 @@ chaos: ## Inject faults for five minutes each and write the figures to docs/reli
 conformance: ## Run the Autobahn test-suite against the WebSocket (installs it)
 	tests/conformance/run
 
-# On stable Rust: without a sanitizer, which memory-safe code needs least. MINUTES for each target.
+# On stable Rust: without a sanitizer, which memory-safe code needs least. What it finds new is in
+# fuzz/found, what broke in fuzz/artifacts; inputs worth keeping are moved to fuzz/corpus by hand.
 MINUTES ?= 10
 FUZZ_TARGETS = client_messages names tokens cursors stored_events publishing
 fuzz: ## Fuzz everything that reads bytes from outside, MINUTES=10 each (needs cargo-fuzz)
 	@cargo fuzz --version >/dev/null || { echo "install it first: cargo install cargo-fuzz" >&2; exit 1; }
 	for target in $(FUZZ_TARGETS); do \
-	  cargo fuzz run --sanitizer none $$target -- \
+	  mkdir -p fuzz/found/$$target && \
+	  cargo fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
 	    -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=4096 || exit 1; \
 	done
