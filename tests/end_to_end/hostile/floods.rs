@@ -31,8 +31,10 @@ async fn requests_of_clients_who_read_no_answers_are_no_longer_taken_and_cost_li
     assert_a_flood_is_bounded(&frame(FIN | TEXT, br#"{"type":"ping"}"#)).await;
 }
 
+/// What bounds memory where no rate bounds the messages.
 async fn assert_a_flood_is_bounded(frame: &[u8]) {
-    let mut neighbourhood = Neighbourhood::start(&["--send-buffer", "4KiB"]).await;
+    let mut neighbourhood =
+        Neighbourhood::start(&["--send-buffer=4KiB", "--max-message-rate=0"]).await;
     let before = neighbourhood.deployment.gateway.begin_memory_peak();
     let address = neighbourhood.deployment.gateway.address;
     let mut flooders = Vec::new();
