@@ -26,6 +26,7 @@ mod requests;
 #[cfg(test)]
 mod simulation;
 mod socket;
+mod times;
 mod transport;
 mod wheel;
 mod worker;

@@ -8,6 +8,7 @@
 mod frames;
 mod jobs;
 mod ring;
+mod segment;
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::frames::{FrameBudget, FrameTable, FrameVariant};
+use super::frames::{FrameBudget, FrameVariant};
 use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, Located};
+use super::segment::{Segment, Slot};
 use super::{Arrival, JobView, StreamState, View};
 use crate::encoded::EncodedEvent;
 use crate::event::{EventView, JobKey, JobStatus, LifeCycle, MAX_EVENT};
@@ -23,48 +24,6 @@ const FRAMES_SHARE: usize = 4;
 
 /// Jobs that a list looks at under one lock, wanted or not.
 const JOBS_LOOKED_AT: usize = 10_000;
-
-/// Where one event lies in its segment.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    id: u64,
-    stored_at: i64,
-    job: u32,
-    offset: u32,
-    payload: u32,
-    event_type: u8,
-}
-
-#[derive(Default)]
-struct Segment {
-    /// Running number of the first slot.
-    base: u64,
-    slots: Vec<Slot>,
-    bytes: Vec<u8>,
-    frames: FrameTable,
-}
-
-impl Segment {
-    fn view(&self, slot: &Slot) -> EventView<'_> {
-        let start = slot.offset as usize;
-        let middle = start + usize::from(slot.event_type);
-        let end = middle + slot.payload as usize;
-        EventView {
-            id: slot.id,
-            event_type: self
-                .bytes
-                .get(start..middle)
-                .and_then(|bytes| std::str::from_utf8(bytes).ok())
-                .unwrap_or_default(),
-            stored_at: slot.stored_at,
-            payload: self.bytes.get(middle..end).unwrap_or_default(),
-        }
-    }
-
-    fn cost(&self) -> usize {
-        self.bytes.capacity() + self.slots.capacity() * size_of::<Slot>()
-    }
-}
 
 /// An event in the window, borrowed while the lock is held.
 pub struct Entry<'a> {
