@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use crate::session::Reason;
+use crate::session::{ReadRefusal, Reason};
 
 /// An answer whose body is there as a whole.
 pub type Answer = Response<Full<Bytes>>;
@@ -203,8 +203,21 @@ impl From<HttpError> for Answer {
     }
 }
 
+impl From<ReadRefusal> for Answer {
+    fn from(refusal: ReadRefusal) -> Self {
+        match refusal {
+            ReadRefusal::NotFound => HttpError::JobNotFound.into(),
+            ReadRefusal::Gone { requested_after, first_available, last } => {
+                history_gone(requested_after, first_available, last)
+            }
+            ReadRefusal::CursorInvalid { epoch } => cursor_invalid(&epoch),
+            ReadRefusal::Unavailable => HttpError::Unavailable.into(),
+        }
+    }
+}
+
 /// 410: events after the cursor are gone.
-pub fn history_gone(requested_after: u64, first_available: u64, last: u64) -> Answer {
+fn history_gone(requested_after: u64, first_available: u64, last: u64) -> Answer {
     let body = serde_json::json!({
         "error": "Events after the cursor are gone",
         "code": "HISTORY_TRUNCATED",
@@ -216,7 +229,7 @@ pub fn history_gone(requested_after: u64, first_available: u64, last: u64) -> An
 }
 
 /// 410: the cursor is of another incarnation of the stream.
-pub fn cursor_invalid(epoch: &str) -> Answer {
+fn cursor_invalid(epoch: &str) -> Answer {
     let body = serde_json::json!({
         "error": "The cursor belongs to another stream: begin without one",
         "code": "CURSOR_INVALID",

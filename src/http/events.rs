@@ -8,14 +8,14 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
 use super::access;
-use super::answer::{Answer, HttpError, cursor_invalid, history_gone, text};
+use super::answer::{Answer, HttpError, text};
 use super::body::AnswerBody;
 use super::peer::Peer;
 use super::places::Visit;
 use super::query::{Query, whole_number};
 use super::server::Public;
 use crate::event::JobKey;
-use crate::session::{Endpoint, EventBody, Opening, Profile, Worker, event_pipe};
+use crate::session::{Endpoint, EventBody, Opening, Profile, ReadRefusal, Worker, event_pipe};
 
 /// The last event a client saw: `Last-Event-ID`, which an `EventSource` sends when it comes
 /// back, before `?after=`, which stays in its URL.
@@ -84,9 +84,9 @@ pub async fn answer(
         worker.serve(Endpoint::Events(pipe), profile, None).await;
         drop(place);
     });
-    match begins.await.unwrap_or(Opening::Unavailable) {
+    match begins.await.unwrap_or(Opening::Refused(ReadRefusal::Unavailable)) {
         Opening::Events => Ok(events(body)),
-        other => Err(refusal(&other)),
+        other => Err(refusal(other)),
     }
 }
 
@@ -101,15 +101,11 @@ fn events(body: EventBody) -> Response<AnswerBody> {
     answer
 }
 
-fn refusal(opening: &Opening) -> Answer {
+fn refusal(opening: Opening) -> Answer {
     match opening {
         // An EventSource comes back for ever after anything but this.
         Opening::Over => text(StatusCode::NO_CONTENT, ""),
-        Opening::NotFound => HttpError::JobNotFound.into(),
-        Opening::Gone { requested_after, first_available, last } => {
-            history_gone(*requested_after, *first_available, *last)
-        }
-        Opening::CursorInvalid { epoch } => cursor_invalid(epoch),
-        Opening::Events | Opening::Unavailable => HttpError::Unavailable.into(),
+        Opening::Refused(refusal) => refusal.into(),
+        Opening::Events => HttpError::Internal.into(),
     }
 }

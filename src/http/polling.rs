@@ -9,13 +9,13 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 
 use super::access;
-use super::answer::{Answer, HttpError, cursor_invalid, history_gone, with_type};
+use super::answer::{Answer, HttpError, with_type};
 use super::body::AnswerBody;
 use super::events::cursor;
 use super::query::Query;
 use super::server::Public;
 use crate::event::JobKey;
-use crate::session::{PollRefusal, PollRequest, PolledPage, Worker};
+use crate::session::{PollRequest, PolledPage, Worker};
 use crate::subscription::UnknownJob;
 
 /// Events in one answer, unless the client wants fewer.
@@ -50,7 +50,7 @@ pub async fn answer(
         unknown_job: route.job_grace.map_or(UnknownJob::Wait, |after| UnknownJob::Refuse { after }),
     };
     let place = public.places.hold();
-    let page = worker.poll(poll).await.map_err(refusal)?;
+    let page = worker.poll(poll).await?;
     let body = written(&job, &page);
     let charge = worker.charge(body.len());
     let answer = with_type(StatusCode::OK, "application/json", Bytes::new());
@@ -79,15 +79,4 @@ fn written(job: &JobKey, page: &PolledPage) -> Bytes {
     }
     body.extend_from_slice(b"]}");
     body.into()
-}
-
-fn refusal(refusal: PollRefusal) -> Answer {
-    match refusal {
-        PollRefusal::NotFound => HttpError::JobNotFound.into(),
-        PollRefusal::Gone { requested_after, first_available, last } => {
-            history_gone(requested_after, first_available, last)
-        }
-        PollRefusal::CursorInvalid { epoch } => cursor_invalid(&epoch),
-        PollRefusal::Unavailable => HttpError::Unavailable.into(),
-    }
 }

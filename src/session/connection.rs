@@ -346,6 +346,9 @@ impl Session {
         if state.ending.is_some() {
             return;
         }
+        if let Ending::Restart(wait) = &ending {
+            state.socket.come_back_after(*wait);
+        }
         if let Some(farewell) = ending.farewell() {
             state.socket.close(&farewell);
         }

@@ -9,6 +9,7 @@ use super::connection::Session;
 use super::delivery::Watch;
 use super::ending::Ending;
 use super::event_pipe::Opening;
+use super::read_refusal::ReadRefusal;
 use super::refusals::Reason;
 use crate::config::routes::{Dialect, Start};
 use crate::dialect::optimization::{self, Batch, Code, Naming, Refusal};
@@ -183,15 +184,7 @@ impl Session {
                 Opening::Over
             }
             Notice::Subscribed { .. } => Opening::Events,
-            Notice::NotFound => Opening::NotFound,
-            Notice::Unavailable => Opening::Unavailable,
-            Notice::Truncated { requested_after, first_available, last } => Opening::Gone {
-                requested_after: *requested_after,
-                first_available: *first_available,
-                last: *last,
-            },
-            Notice::CursorInvalid { epoch } => Opening::CursorInvalid { epoch: (&**epoch).into() },
-            Notice::Position { .. } | Notice::ReplayDone { .. } => return None,
+            _ => Opening::Refused(ReadRefusal::of(notice)?),
         };
         let goes_on = opening == Opening::Events;
         let is_answer = self.state.borrow_mut().socket.open(opening);

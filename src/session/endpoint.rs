@@ -2,6 +2,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -55,6 +56,14 @@ impl Endpoint {
     /// Whether the client answers a ping.
     pub(super) fn answers_pings(&self) -> bool {
         matches!(self, Self::WebSocket(_))
+    }
+
+    /// Tells when to come back; a WebSocket's close frame tells it itself.
+    pub(super) fn come_back_after(&mut self, wait: Duration) {
+        if let Self::Events(pipe) = self {
+            let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            pipe.push(event_stream::retry(milliseconds));
+        }
     }
 
     pub(super) fn close(&mut self, farewell: &Farewell) {

@@ -16,6 +16,7 @@ use hyper::body::{Body, Frame};
 use tokio::sync::oneshot;
 
 use super::outgoing::Outgoing;
+use super::read_refusal::ReadRefusal;
 
 /// How a stream of events begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,24 +25,8 @@ pub enum Opening {
     Events,
     /// There is nothing more to come: the job has ended, and the client has seen it.
     Over,
-    /// The job does not exist.
-    NotFound,
-    /// History after the cursor is gone.
-    Gone {
-        /// The cursor.
-        requested_after: u64,
-        /// The first id that is surely there.
-        first_available: u64,
-        /// The job's newest event.
-        last: u64,
-    },
-    /// The cursor is of another incarnation of the stream.
-    CursorInvalid {
-        /// The one that now holds.
-        epoch: Box<str>,
-    },
-    /// NATS does not answer.
-    Unavailable,
+    /// Not at all.
+    Refused(ReadRefusal),
 }
 
 #[derive(Default)]
@@ -94,7 +79,7 @@ impl EventPipe {
     /// No more will come.
     pub(super) fn end(&mut self) {
         // Whoever still waits for the beginning learns that there is none.
-        self.open(Opening::Unavailable);
+        self.open(Opening::Refused(ReadRefusal::Unavailable));
         let mut shared = self.shared.borrow_mut();
         shared.ended = true;
         if let Some(reader) = shared.reader.take() {

@@ -21,6 +21,7 @@ mod event_pipe;
 mod metrics;
 mod outgoing;
 mod polling;
+mod read_refusal;
 mod refusals;
 mod requests;
 #[cfg(test)]
@@ -39,7 +40,8 @@ pub use ending::{CloseCode, Ending};
 pub use endpoint::Endpoint;
 pub use event_pipe::{EventBody, EventPipe, Opening, event_pipe};
 pub use metrics::SessionMetrics;
-pub use polling::{PollRefusal, PollRequest, PolledPage};
+pub use polling::{PollRequest, PolledPage};
+pub use read_refusal::ReadRefusal;
 pub use refusals::{Reason, Refusals};
 pub use socket::Socket;
 pub use transport::Transport;

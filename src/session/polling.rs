@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::clock;
 use super::delivery::Encoded;
+use super::read_refusal::ReadRefusal;
 use super::worker::{Feed, Worker};
 use crate::dialect::optimization::Naming;
 use crate::dialect::{Form, is_final, standing};
@@ -56,36 +57,13 @@ pub struct PolledPage {
     pub ended: bool,
 }
 
-/// Why there is no page.
-#[derive(Debug, PartialEq, Eq)]
-pub enum PollRefusal {
-    /// There is no such job.
-    NotFound,
-    /// Events after the cursor are gone.
-    Gone {
-        /// The cursor.
-        requested_after: u64,
-        /// The first id that is surely there.
-        first_available: u64,
-        /// The job's newest event.
-        last: u64,
-    },
-    /// The cursor belongs to another incarnation of the stream.
-    CursorInvalid {
-        /// The one that now holds.
-        epoch: Box<str>,
-    },
-    /// NATS does not answer.
-    Unavailable,
-}
-
 impl Worker {
     /// Reads a page, and waits for the first event of it if the client wants to.
     ///
     /// # Errors
-    /// [`PollRefusal`].
-    pub async fn poll(&self, request: PollRequest) -> Result<PolledPage, PollRefusal> {
-        let feed = self.feed(request.source).ok_or(PollRefusal::Unavailable)?;
+    /// [`ReadRefusal`].
+    pub async fn poll(&self, request: PollRequest) -> Result<PolledPage, ReadRefusal> {
+        let feed = self.feed(request.source).ok_or(ReadRefusal::Unavailable)?;
         let mut polling = Polling::new(self, feed, request);
         while polling.step().await? == Progressing::GoesOn {}
         Ok(polling.finish())
@@ -142,7 +120,7 @@ impl<'a> Polling<'a> {
         }
     }
 
-    async fn step(&mut self) -> Result<Progressing, PollRefusal> {
+    async fn step(&mut self) -> Result<Progressing, ReadRefusal> {
         let now = clock::now();
         if self.is_full() || now >= self.answer_by {
             return self.stop();
@@ -176,39 +154,36 @@ impl<'a> Polling<'a> {
     }
 
     /// Ends with what there is; with nothing, nothing was learned either.
-    fn stop(&self) -> Result<Progressing, PollRefusal> {
+    fn stop(&self) -> Result<Progressing, ReadRefusal> {
         if self.page.events.is_empty() {
-            Err(PollRefusal::Unavailable)
+            Err(ReadRefusal::Unavailable)
         } else {
             Ok(Progressing::IsThrough)
         }
     }
 
-    fn hear(&mut self, notice: Notice) -> Result<Progressing, PollRefusal> {
+    fn hear(&mut self, notice: Notice) -> Result<Progressing, ReadRefusal> {
+        if let Notice::Subscribed { epoch, state, .. } = &notice {
+            self.opened = true;
+            self.page.epoch = (&**epoch).into();
+            let newest = state.iter().rfind(|event| is_life_cycle(event));
+            self.seems_ended = newest.is_some_and(|event| is_final(event.as_view()));
+        }
         let metrics = &self.worker.settings.metrics;
-        match notice {
-            Notice::Subscribed { epoch, state, .. } => {
-                self.opened = true;
-                self.page.epoch = (&*epoch).into();
-                let newest = state.iter().rfind(|event| is_life_cycle(event));
-                self.seems_ended = newest.is_some_and(|event| is_final(event.as_view()));
-                Ok(Progressing::GoesOn)
+        match ReadRefusal::of(&notice) {
+            None => Ok(Progressing::GoesOn),
+            // The next request begins at the gap, and is told.
+            Some(ReadRefusal::Gone { .. }) if !self.page.events.is_empty() => {
+                Ok(Progressing::IsThrough)
             }
-            Notice::Truncated { requested_after, first_available, last } => {
-                if !self.page.events.is_empty() {
-                    // The next request begins at the gap, and is told.
-                    return Ok(Progressing::IsThrough);
+            Some(refusal) => {
+                match refusal {
+                    ReadRefusal::Gone { .. } => metrics.truncations.inc(),
+                    ReadRefusal::CursorInvalid { .. } => metrics.invalid_cursors.inc(),
+                    ReadRefusal::NotFound | ReadRefusal::Unavailable => {}
                 }
-                metrics.truncations.inc();
-                Err(PollRefusal::Gone { requested_after, first_available, last })
+                Err(refusal)
             }
-            Notice::CursorInvalid { epoch } => {
-                metrics.invalid_cursors.inc();
-                Err(PollRefusal::CursorInvalid { epoch: (&*epoch).into() })
-            }
-            Notice::NotFound => Err(PollRefusal::NotFound),
-            Notice::Unavailable => Err(PollRefusal::Unavailable),
-            Notice::Position { .. } | Notice::ReplayDone { .. } => Ok(Progressing::GoesOn),
         }
     }
 
@@ -216,7 +191,7 @@ impl<'a> Polling<'a> {
         &mut self,
         now: Instant,
         until: Option<Instant>,
-    ) -> Result<Progressing, PollRefusal> {
+    ) -> Result<Progressing, ReadRefusal> {
         if !self.machine.is_following() {
             // Something is about to become known: it says itself when to look again.
             let until = until.unwrap_or(self.answer_by).min(self.answer_by);

@@ -371,3 +371,15 @@ async fn counts_connections(deployment: &Deployment, count: usize) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_gateway_that_stops_says_when_to_come_back() {
+    let deployment = Deployment::with_arguments(&["--drain", "200ms"]).await;
+    let told = deployment.tell("training/job", &[("progress", json!({}))]).await;
+    let mut reader = deployment.events("training/job", "").await;
+    assert_eq!(reader.ids(1).await, told);
+    deployment.gateway.terminate();
+    let last = reader.block().await.expect("a last word");
+    assert!(last.retry.is_some_and(|wait| wait <= 2_000), "{last:?}");
+    assert_eq!(reader.block().await, None);
+}

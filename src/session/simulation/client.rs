@@ -16,7 +16,9 @@ use tokio_tungstenite::WebSocketStream;
 
 use super::log::job;
 use crate::session::socket::MAX_MESSAGE;
-use crate::session::{Endpoint, EventBody, Profile, Socket, Transport, Worker, event_pipe};
+use crate::session::{
+    Endpoint, EventBody, Opening, Profile, ReadRefusal, Socket, Transport, Worker, event_pipe,
+};
 
 /// What a client has seen of one job.
 #[derive(Default)]
@@ -205,8 +207,8 @@ impl Client {
         let serving = Rc::clone(worker).serve(Endpoint::Events(pipe), profile, None);
         tokio::task::spawn_local(serving);
         match begins.await.expect("a beginning") {
-            crate::session::Opening::Events => self.blocks(number, body, calm).await,
-            crate::session::Opening::Gone { first_available, .. } => {
+            Opening::Events => self.blocks(number, body, calm).await,
+            Opening::Refused(ReadRefusal::Gone { first_available, .. }) => {
                 let mut seen = self.seen.borrow_mut();
                 let seen = seen.get_mut(&number).expect("a watched job");
                 seen.gaps.push((after, first_available));
@@ -216,7 +218,7 @@ impl Client {
                 }
             }
             // Retention may have taken all of the job.
-            crate::session::Opening::Unavailable | crate::session::Opening::NotFound => {}
+            Opening::Refused(ReadRefusal::Unavailable | ReadRefusal::NotFound) => {}
             other => panic!("{} got {other:?}", self.name),
         }
     }

@@ -18,6 +18,8 @@ pub struct Block {
     pub name: String,
     /// `data`.
     pub data: Value,
+    /// `retry`, in milliseconds.
+    pub retry: Option<u64>,
     /// Whether it was nothing but a comment.
     pub is_comment: bool,
 }
@@ -105,7 +107,7 @@ impl EventReader {
     pub async fn event(&mut self) -> Option<Block> {
         loop {
             let block = self.block().await?;
-            if !block.is_comment {
+            if !block.is_comment && block.retry.is_none() {
                 return Some(block);
             }
         }
@@ -166,6 +168,7 @@ fn parse(text: &str) -> Block {
             "id" => block.id = Some(value.parse().expect("a number as id")),
             "event" => block.name = value.to_owned(),
             "data" => data.push(value),
+            "retry" => block.retry = Some(value.parse().expect("milliseconds")),
             _ => panic!("an unknown field in {text:?}"),
         }
     }
