@@ -10,8 +10,8 @@ dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all
 
 test: ## Check format and lints, run all tests (installs what they need)
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	tests/clients/prepare
+	cargo clippy --all-targets --test checker --test soak -- -D warnings
+	tests/prepare
 	cargo test
 	tests/descriptions/check
 
@@ -29,6 +29,8 @@ sbom: ## Write what the program is built from to target/jobwire.cdx.json (needs 
 
 # One after the other: each of them uses the whole machine.
 chaos: ## Inject faults for five minutes each and write the figures to docs/reliability.md
+	JOBWIRE_SIMULATED_WORLDS=10000 cargo test --release --lib simulation
+	JOBWIRE_CHAOS=long cargo test --release --test end_to_end -- --nocapture hostile::crowd
 	JOBWIRE_CHAOS=long cargo test --release --test reliability -- --nocapture --test-threads=1 faults::$(FAULT)
 
 # Not part of test: its cases count in seconds, which a busy machine does not keep.

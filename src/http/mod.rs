@@ -30,4 +30,4 @@ pub use origin::Origins;
 pub use peer::OpenConnections;
 pub use places::Places;
 pub use publish::{Intake, PublishMetrics, Publishing, batch};
-pub use server::{BindError, Public, PublicSource, Serving, bind, serve_admin};
+pub use server::{BindError, KernelQueue, Public, PublicSource, Serving, bind, serve_admin};
