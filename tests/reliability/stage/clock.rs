@@ -3,11 +3,8 @@
 
 use std::path::PathBuf;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
-
+use crate::harness::free_address;
 use crate::harness::gateway::{Gateway, GatewayCommand};
-use crate::harness::{eventually, free_address};
 
 /// Where Debian's package `libfaketime` puts its library, by architecture.
 const PLACES: &str = "/usr/lib";
@@ -27,21 +24,9 @@ impl Clock {
     }
 
     /// Sets it so many seconds beside the right time.
-    fn set(&self, seconds: i64) {
+    pub fn set(&self, seconds: i64) {
         // In one write: it is read all the time.
         std::fs::write(self.file.path(), format!("{seconds:+}\n")).expect("a written clock");
-    }
-
-    /// Sets it, and waits until a gateway goes by it.
-    pub async fn set_for(&self, gateway: &Gateway, seconds: i64) {
-        self.set(seconds);
-        eventually("the gateway's clock is set", async || {
-            let date = gateway.public_get("/").await.header("date").to_owned();
-            let date = OffsetDateTime::parse(&date, &Rfc2822).expect("a date in every answer");
-            let beside = (date - OffsetDateTime::now_utc()).whole_seconds() - seconds;
-            (beside.abs() < 60).then_some(())
-        })
-        .await;
     }
 
     /// A ready gateway that goes by this clock.
