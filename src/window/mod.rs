@@ -6,6 +6,8 @@
 //! event is encoded by a function that its reader brings, and the result is kept beside it.
 
 mod frames;
+#[cfg(test)]
+pub mod interleaving;
 mod jobs;
 mod ring;
 mod segment;
@@ -118,6 +120,8 @@ impl Window {
 
     /// Reads under a shared lock: keep it short.
     pub fn read(&self) -> RwLockReadGuard<'_, Ring> {
+        #[cfg(test)]
+        interleaving::run();
         // A reader that panicked cannot have left the ring half changed.
         self.shared.ring.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
