@@ -29,6 +29,7 @@ sbom: ## Write what the program is built from to target/jobwire.cdx.json (needs 
 
 # One after the other: each of them uses the whole machine.
 chaos: ## Inject faults for five minutes each and write the figures to docs/reliability.md
+	cargo test --features shuttle --lib window::races
 	JOBWIRE_SIMULATED_WORLDS=10000 cargo test --release --lib simulation
 	JOBWIRE_CHAOS=long cargo test --release --test end_to_end -- --nocapture hostile::crowd
 	JOBWIRE_CHAOS=long cargo test --release --test reliability -- --nocapture --test-threads=1 faults::$(FAULT)
