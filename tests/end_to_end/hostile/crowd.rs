@@ -70,18 +70,23 @@ async fn assert_a_stuck_crowd_is_harmless(size: usize) {
 
     let mut stuck = Vec::with_capacity(size);
     for _ in 0..size {
-        let mut client = Client::connect_with_a_small_buffer(deployment.gateway.address).await;
-        client.subscribe("stuck", 0).await;
-        stuck.push(client);
+        stuck.push(Client::connect_with_a_small_buffer(deployment.gateway.address).await);
     }
-    let began = Instant::now();
+    let beginning = async {
+        for client in &mut stuck {
+            client.subscribe("stuck", 0).await;
+        }
+        Instant::now()
+    };
+    let ((meanwhile, healthy), began) = tokio::join!(measure(publisher, healthy), beginning);
     take_nothing_more(&deployment).await;
     let (beside, healthy) = measure_twice(publisher, healthy).await;
     reset_all(&deployment, size).await;
     let reset = began.elapsed();
     assert!(reset + Duration::from_secs(1) >= STUCK_TIMEOUT, "all were reset after {reset:?}");
     println!(
-        "{size} + {size}: p99 {alone:?} alone, {beside:?} beside the stuck, \
+        "{size} + {size}: p99 {alone:?} alone, {meanwhile:?} while the others begin, \
+         {beside:?} beside the stuck, \
          {} MiB at most, all reset {reset:?} after the last came",
         deployment.gateway.peak_memory() >> 20,
     );
