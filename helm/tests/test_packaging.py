@@ -35,6 +35,21 @@ def test_the_archive_holds_nothing_hidden(tmp_path):
     assert [file["name"] for file in packaged.files if file["name"].startswith(".env")] == []
 
 
+def test_it_can_be_part_of_another_chart(tmp_path):
+    """Whose values bring `enabled`, for the condition, and globals of others."""
+    part = copy_of_the_chart(tmp_path / "parts")
+    whole = tmp_path / "whole"
+    (whole / "charts").mkdir(parents=True)
+    part.rename(whole / "charts" / "jobwire")
+    needs = [{"name": "jobwire", "version": ABOUT["version"], "condition": "jobwire.enabled"}]
+    about = {"apiVersion": "v2", "name": "whole", "version": "1.0.0", "dependencies": needs}
+    (whole / "Chart.yaml").write_text(yaml.safe_dump(about))
+    values = {"global": {"other": {"x": 1}, "imageRegistry": "g.example"}, "jobwire": {"enabled": True, "nats": {"url": "nats://n"}}}
+    with helm.Chart.load(whole) as chart:
+        rendered = chart.render(values)
+    assert "g.example/jobwire" in rendered["whole/charts/jobwire/templates/deployment.yaml"]
+
+
 def test_chart_and_program_have_one_version():
     program = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
     assert (ABOUT["version"], ABOUT["appVersion"]) == (program, program)
