@@ -3,7 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import helm_python as helm
@@ -83,7 +83,7 @@ class Chart:
     def render(self, values=None, **options) -> Release:
         return self._render(json.dumps(values or {}), json.dumps(options))
 
-    @lru_cache(maxsize=None)
+    @cache
     def _render(self, values, options):
         options = {"name": RELEASE, "namespace": NAMESPACE, **json.loads(options)}
         # Rendering takes a dependency that is off out of the chart, for good: it is loaded each time.

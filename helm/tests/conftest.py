@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from chart import MATRIX, Chart, copy_of_the_chart, values_of
 
 

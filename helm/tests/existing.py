@@ -17,17 +17,29 @@ def seed():
 
 
 def credentials():
-    claims = base64.urlsafe_b64encode(json.dumps({"sub": "U", "nats": {"type": "user"}}).encode()).rstrip(b"=")
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": "U", "nats": {"type": "user"}}).encode()).rstrip(
+        b"="
+    )
     jwt = b"e30." + claims + b".c2lnbmVk"
     parts = (("NATS USER JWT", jwt), ("USER NKEY SEED", seed()))
-    return b"\n".join(b"-----BEGIN %b-----\n%b\n------END %b------\n" % (name.encode(), text, name.encode()) for name, text in parts)
+    return b"\n".join(
+        b"-----BEGIN %b-----\n%b\n------END %b------\n" % (name.encode(), text, name.encode())
+        for name, text in parts
+    )
 
 
 def public_key():
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     numbers = key.public_numbers()
     number = lambda value: base64.urlsafe_b64encode(value.to_bytes(32, "big")).rstrip(b"=").decode()  # noqa: E731
-    jwk = {"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "a", "x": number(numbers.x), "y": number(numbers.y)}
+    jwk = {
+        "kty": "EC",
+        "crv": "P-256",
+        "alg": "ES256",
+        "kid": "a",
+        "x": number(numbers.x),
+        "y": number(numbers.y),
+    }
     form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return key.public_bytes(*form), json.dumps({"keys": [jwk]}).encode()
 
@@ -36,7 +48,11 @@ def everything():
     authority = trustme.CA()
     issued = authority.issue_cert("gateway.example")
     certificate = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-    tls = {"tls.crt": certificate, "tls.key": issued.private_key_pem.bytes(), "ca.crt": authority.cert_pem.bytes()}
+    tls = {
+        "tls.crt": certificate,
+        "tls.key": issued.private_key_pem.bytes(),
+        "ca.crt": authority.cert_pem.bytes(),
+    }
     pem, key_set = public_key()
     found = {
         "nats-gateway": {"nats.creds": credentials()},
@@ -59,4 +75,9 @@ def everything():
         "authorities": {"authorities.pem": tls["ca.crt"]},
     }
     kinds = (("secret", found), ("configMap", maps))
-    return {(kind, name, key): content for kind, all_ in kinds for name, data in all_.items() for key, content in data.items()}
+    return {
+        (kind, name, key): content
+        for kind, all_ in kinds
+        for name, data in all_.items()
+        for key, content in data.items()
+    }

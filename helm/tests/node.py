@@ -22,7 +22,9 @@ class Node:
         self.place = place
         self.existing = existing
         self.nats_url = nats_url
-        self.config_maps = {item["metadata"]["name"]: item.get("data", {}) for item in release.all("ConfigMap")}
+        self.config_maps = {
+            item["metadata"]["name"]: item.get("data", {}) for item in release.all("ConfigMap")
+        }
 
     def content(self, kind, name, key):
         own = self.config_maps.get(name) if kind == "configMap" else None
@@ -66,7 +68,11 @@ class Node:
         self.mount(pod)
         container = pod["spec"]["containers"][0]
         return subprocess.Popen(
-            self.command(program, container), env=self.environment(container), text=True, cwd=self.place, **options
+            self.command(program, container),
+            env=self.environment(container),
+            text=True,
+            cwd=self.place,
+            **options,
         )
 
     def run(self, program, pod):

@@ -11,7 +11,6 @@ from pathlib import Path
 import compose_spec
 import pytest
 import yaml
-
 from chart import ROOT
 from node import PATIENCE, eventually
 
@@ -38,7 +37,9 @@ def test_the_image_runs_as_a_number_that_is_not_root():
 
 def test_the_image_needs_no_shell():
     for instruction in ("ENTRYPOINT", "CMD"):
-        assert re.findall(rf"^ *{instruction} (.)", STAGES[-1], re.MULTILINE) == ["["] * (2 if instruction == "CMD" else 1)
+        assert re.findall(rf"^ *{instruction} (.)", STAGES[-1], re.MULTILINE) == ["["] * (
+            2 if instruction == "CMD" else 1
+        )
     assert "RUN" not in STAGES[-1]
 
 
@@ -106,7 +107,12 @@ def test_volumes_with_a_name_are_declared():
 
 
 def test_files_that_are_mounted_are_there():
-    mounts = [volume for service in SERVICES.values() for volume in service.get("volumes", []) if volume.startswith(".")]
+    mounts = [
+        volume
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+        if volume.startswith(".")
+    ]
     assert len(mounts) == 5
     for mount in mounts:
         source, target, mode = mount.split(":")
@@ -148,7 +154,11 @@ def nats(nats_server_program, tmp_path_factory):
     place = tmp_path_factory.mktemp("nats")
     (place / "users.conf").write_text((ROOT / "nats" / "users.conf").read_text())
     text = (ROOT / "nats" / "compose.conf").read_text()
-    free = text.replace('"/data"', f'"{place}/data"').replace("port: 4222", 'host: "127.0.0.1"\nport: -1').replace(":8222", ":-1")
+    free = (
+        text.replace('"/data"', f'"{place}/data"')
+        .replace("port: 4222", 'host: "127.0.0.1"\nport: -1')
+        .replace(":8222", ":-1")
+    )
     (place / "compose.conf").write_text(free)
     log = place / "log"
     with log.open("w") as output:

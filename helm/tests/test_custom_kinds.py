@@ -4,7 +4,6 @@ import json
 import subprocess
 
 import pytest
-
 from chart import ROOT, with_nats
 from kubernetes_schemas import is_custom
 
@@ -20,7 +19,10 @@ RULE = {"backendRefs", "matches", "filters", "timeouts"}
 
 def refusals(objects):
     result = subprocess.run(
-        ["node", ROOT / "helm" / "custom-kinds.mjs"], input=json.dumps(objects), capture_output=True, text=True
+        ["node", ROOT / "helm" / "custom-kinds.mjs"],
+        input=json.dumps(objects),
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -47,7 +49,16 @@ def test_they_have_no_key_that_does_not_exist(objects):
 
 WRONG = [
     ({"serviceMonitor": {"enabled": True, "relabelings": [{"action": "explode"}]}}, "ServiceMonitor"),
-    ({"httpRoute": {"enabled": True, "parentRefs": [{"name": "a"}], "matches": [{"path": {"type": "Glob"}}]}}, "HTTPRoute"),
+    (
+        {
+            "httpRoute": {
+                "enabled": True,
+                "parentRefs": [{"name": "a"}],
+                "matches": [{"path": {"type": "Glob"}}],
+            }
+        },
+        "HTTPRoute",
+    ),
 ]
 
 

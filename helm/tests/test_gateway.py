@@ -5,11 +5,10 @@ import json
 import os
 import re
 import subprocess
-
-import pytest
 import tomllib
 
 import existing
+import pytest
 from chart import MATRIX, ROOT, values_of
 from node import PATIENCE, Gateway, Node, eventually
 
@@ -83,7 +82,9 @@ def test_the_job_makes_a_stream_that_the_gateway_becomes_ready_with(chart, jobwi
             assert code == 0, (attempt, told)
         eventually(lambda: gateway.probe("readiness") == 200, gateway.said)
         environment = node.environment(job["spec"]["containers"][0])
-        verdict = subprocess.run([jobwire, "stream", "verify"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        verdict = subprocess.run(
+            [jobwire, "stream", "verify"], env=environment, capture_output=True, text=True, timeout=PATIENCE
+        )
         assert verdict.returncode == 0, verdict.stdout + verdict.stderr
         assert gateway.stop() == 0
 
@@ -116,7 +117,9 @@ def test_the_stream_is_the_one_of_the_project(chart):
 @pytest.fixture(scope="module")
 def settings(jobwire):
     """Name of each flag of `serve` → its variable and its default."""
-    told = subprocess.run([jobwire, "serve", "--help"], capture_output=True, text=True, timeout=PATIENCE).stdout
+    told = subprocess.run(
+        [jobwire, "serve", "--help"], capture_output=True, text=True, timeout=PATIENCE
+    ).stdout
     parts = re.split(r"\n +(?:-\w, )?--", told)[1:]
     return {
         re.match(r"[-\w]+", part)[0]: (

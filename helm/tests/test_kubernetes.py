@@ -4,7 +4,6 @@ import copy
 import re
 
 import pytest
-
 from kubernetes_schemas import NEWEST, VERSIONS, is_custom, refusal
 
 
@@ -58,10 +57,17 @@ def test_no_service_leads_to_pods_of_tasks(release):
 def test_selectors_of_policies_and_budgets_are_those_of_the_gateway(release):
     labels = release.gateway()["metadata"]["labels"]
     name = release.one("Deployment")["metadata"]["name"]
-    selectors = [item["spec"]["selector"] for item in release.all("PodDisruptionBudget") + release.all("Deployment")]
-    selectors += [item["spec"]["podSelector"] for item in release.all("NetworkPolicy") if item["metadata"]["name"] == name]
+    selectors = [
+        item["spec"]["selector"] for item in release.all("PodDisruptionBudget") + release.all("Deployment")
+    ]
     selectors += [
-        constraint["labelSelector"] for constraint in release.gateway()["spec"].get("topologySpreadConstraints", [])
+        item["spec"]["podSelector"]
+        for item in release.all("NetworkPolicy")
+        if item["metadata"]["name"] == name
+    ]
+    selectors += [
+        constraint["labelSelector"]
+        for constraint in release.gateway()["spec"].get("topologySpreadConstraints", [])
     ]
     for selector in selectors:
         assert selector["matchLabels"].items() <= labels.items()
@@ -82,7 +88,10 @@ def test_routes_from_outside_lead_to_the_service_for_clients(release):
         for rule in ingress["spec"]["rules"]:
             for path in rule["http"]["paths"]:
                 backend = path["backend"]["service"]
-                assert (backend["name"], backend["port"]["name"]) == (service["metadata"]["name"], port["name"])
+                assert (backend["name"], backend["port"]["name"]) == (
+                    service["metadata"]["name"],
+                    port["name"],
+                )
     for route in release.all("HTTPRoute"):
         for rule in route["spec"]["rules"]:
             for backend in rule["backendRefs"]:
@@ -100,4 +109,6 @@ def test_hooks_need_nothing_that_is_installed_after_them(release):
         for name in maps:
             annotations = release.one("ConfigMap", name)["metadata"]["annotations"]
             assert annotations["helm.sh/hook"] == hook
-            assert int(annotations["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+            assert int(annotations["helm.sh/hook-weight"]) < int(
+                job["metadata"]["annotations"]["helm.sh/hook-weight"]
+            )

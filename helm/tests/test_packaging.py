@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,7 +10,6 @@ import tomllib
 import helm_python as helm
 import pytest
 import yaml
-
 from chart import CHART, MATRIX, ROOT, copy_of_the_chart, values_of
 
 ABOUT = yaml.safe_load((CHART / "Chart.yaml").read_text())
@@ -44,7 +44,10 @@ def test_it_can_be_part_of_another_chart(tmp_path):
     needs = [{"name": "jobwire", "version": ABOUT["version"], "condition": "jobwire.enabled"}]
     about = {"apiVersion": "v2", "name": "whole", "version": "1.0.0", "dependencies": needs}
     (whole / "Chart.yaml").write_text(yaml.safe_dump(about))
-    values = {"global": {"other": {"x": 1}, "imageRegistry": "g.example"}, "jobwire": {"enabled": True, "nats": {"url": "nats://n"}}}
+    values = {
+        "global": {"other": {"x": 1}, "imageRegistry": "g.example"},
+        "jobwire": {"enabled": True, "nats": {"url": "nats://n"}},
+    }
     with helm.Chart.load(whole) as chart:
         rendered = chart.render(values)
     assert "g.example/jobwire" in rendered["whole/charts/jobwire/templates/deployment.yaml"]
@@ -69,3 +72,16 @@ def test_the_table_of_values_is_current():
     command = [sys.executable, ROOT / "helm" / "values-table", "--check"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+DOCUMENTS = [ROOT / "docs" / "kubernetes.md", CHART / "README.md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_examples_of_values_can_be_rendered(chart, document):
+    examples = re.findall(r"```yaml\n(.*?)```", document.read_text(), re.DOTALL)
+    values = [yaml.safe_load(text.replace("sha256:…", "sha256:" + "0" * 64)) for text in examples]
+    ours = [part for part in values if "nats" in part]
+    assert ours
+    for part in ours:
+        assert chart.render(part).all("Job")

@@ -35,7 +35,9 @@ def violations(pod):
         "host processes": any(part.get("windowsOptions", {}).get("hostProcess") for part in [own, *each]),
         "host namespaces": any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")),
         "privileged": any(part.get("privileged") for part in each),
-        "host ports": any(port.get("hostPort") for part in containers(spec) for port in part.get("ports", [])),
+        "host ports": any(
+            port.get("hostPort") for part in containers(spec) for port in part.get("ports", [])
+        ),
         "host probes": any(
             handler.get(kind, {}).get("host") for handler in handlers for kind in ("httpGet", "tcpSocket")
         ),
@@ -49,7 +51,8 @@ def violations(pod):
         "non-root": any(part.get("runAsNonRoot", own.get("runAsNonRoot")) is not True for part in each),
         "root user": any(part.get("runAsUser") == 0 for part in [own, *each]),
         "seccomp": any(
-            part.get("seccompProfile", own.get("seccompProfile", {})).get("type") not in PROFILES for part in each
+            part.get("seccompProfile", own.get("seccompProfile", {})).get("type") not in PROFILES
+            for part in each
         ),
         "capabilities": any(part.get("capabilities", {}).get("drop") != ["ALL"] for part in each)
         or any(set(part.get("capabilities", {}).get("add", [])) - {"NET_BIND_SERVICE"} for part in each),

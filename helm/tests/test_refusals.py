@@ -2,24 +2,38 @@
 
 import helm_python as helm
 import pytest
-
 from chart import with_nats
 
 # By the schema: Helm names the place and what it wants there.
 BY_SCHEMA = {
     "a key that does not exist": ({"replicas": 2}, "at '': additional properties 'replicas' not allowed"),
-    "a nested key that does not exist": ({"image": {"name": "x"}}, "at '/image': additional properties 'name'"),
-    "a setting that the gateway has not": ({"config": {"windows": "1MiB"}}, "at '/config': additional properties 'windows'"),
-    "a setting that the chart sets": ({"config": {"listen": []}}, "at '/config': additional properties 'listen'"),
+    "a nested key that does not exist": (
+        {"image": {"name": "x"}},
+        "at '/image': additional properties 'name'",
+    ),
+    "a setting that the gateway has not": (
+        {"config": {"windows": "1MiB"}},
+        "at '/config': additional properties 'windows'",
+    ),
+    "a setting that the chart sets": (
+        {"config": {"listen": []}},
+        "at '/config': additional properties 'listen'",
+    ),
     "a route's misspelt key": (
         {"config": {"route": [{"path": "/a", "dialect": "agent", "hearbeat": "1s"}]}},
         "at '/config/route/0': additional properties 'hearbeat'",
     ),
-    "an unknown dialect": ({"config": {"route": [{"path": "/a", "dialect": "smoke"}]}}, "at '/config/route/0/dialect'"),
+    "an unknown dialect": (
+        {"config": {"route": [{"path": "/a", "dialect": "smoke"}]}},
+        "at '/config/route/0/dialect'",
+    ),
     "a time without a unit": ({"config": {"drain": 20}}, "at '/config/drain': got number, want string"),
     "a time with an unknown unit": ({"config": {"drain": "20 seconds"}}, "at '/config/drain'"),
     "a size that is none": ({"config": {"window": "large"}}, "at '/config/window'"),
-    "too many workers": ({"config": {"workers": 2000}}, "at '/config/workers': maximum: got 2,000, want 1,024"),
+    "too many workers": (
+        {"config": {"workers": 2000}},
+        "at '/config/workers': maximum: got 2,000, want 1,024",
+    ),
     "half a connection": ({"config": {"max_connections": 1.5}}, "at '/config/max_connections'"),
     "a password in the address": ({"nats": {"url": "nats://me:secret@nats:4222"}}, "at '/nats/url'"),
     "an address of another kind": ({"nats": {"url": "http://nats:4222"}}, "at '/nats/url'"),
@@ -32,9 +46,22 @@ BY_SCHEMA = {
     "two owners of the stream": ({"stream": {"manage": "both"}}, "at '/stream/manage'"),
     "two copies, which cannot vote": ({"stream": {"replicas": 2}}, "at '/stream/replicas'"),
     "a stream's name with a dot": ({"stream": {"name": "a.b"}}, "at '/stream/name'"),
-    "a secret's name that is none": ({"nats": {"credentials": {"secret": {"name": "A b"}}}}, "at '/nats/credentials/secret/name'"),
+    "a secret's name that is none": (
+        {"nats": {"credentials": {"secret": {"name": "A b"}}}},
+        "at '/nats/credentials/secret/name'",
+    ),
     "a public key from two places": (
-        {"auth": {"publicKeys": [{"algorithm": "ES256", "secret": {"name": "a", "key": "b"}, "configMap": {"name": "a", "key": "b"}}]}},
+        {
+            "auth": {
+                "publicKeys": [
+                    {
+                        "algorithm": "ES256",
+                        "secret": {"name": "a", "key": "b"},
+                        "configMap": {"name": "a", "key": "b"},
+                    }
+                ]
+            }
+        },
         "at '/auth/publicKeys/0'",
     ),
     "an unsafe algorithm": (
@@ -53,7 +80,10 @@ BY_SCHEMA = {
     ),
     "a label that is no text": ({"podLabels": {"a": True}}, "at '/podLabels/a': got boolean, want string"),
     "a port that is none": ({"service": {"port": 70000}}, "at '/service/port': maximum"),
-    "an unknown switch": ({"serviceMonitor": {"enabled": "yes"}}, "at '/serviceMonitor/enabled': got string, want boolean"),
+    "an unknown switch": (
+        {"serviceMonitor": {"enabled": "yes"}},
+        "at '/serviceMonitor/enabled': got string, want boolean",
+    ),
 }
 
 # By the templates: a sentence of our own.
@@ -63,13 +93,22 @@ BY_TEMPLATE = {
         with_nats(nats={"credentials": {"secret": {"name": "a"}}, "nkey": {"secret": {"name": "b"}}}),
         "nats.credentials.secret.name and nats.nkey.secret.name: NATS takes one identity",
     ),
-    "domain and prefix": (with_nats(nats={"domain": "a", "apiPrefix": "b"}), "nats.apiPrefix: give it or nats.domain, not both"),
+    "domain and prefix": (
+        with_nats(nats={"domain": "a", "apiPrefix": "b"}),
+        "nats.apiPrefix: give it or nats.domain, not both",
+    ),
     "a certificate without its key": (
         with_nats(nats={"tls": {"enabled": True, "secretName": "a", "cert": "tls.crt"}}),
         "nats.tls.cert and nats.tls.key go together",
     ),
-    "TLS without an authority": (with_nats(nats={"tls": {"enabled": True}}), "nats.tls.secretName: name the secret with the authority"),
-    "an authority without TLS": (with_nats(nats={"tls": {"secretName": "a"}}), "nats.tls.secretName is given, but nats.tls.enabled is false"),
+    "TLS without an authority": (
+        with_nats(nats={"tls": {"enabled": True}}),
+        "nats.tls.secretName: name the secret with the authority",
+    ),
+    "an authority without TLS": (
+        with_nats(nats={"tls": {"secretName": "a"}}),
+        "nats.tls.secretName is given, but nats.tls.enabled is false",
+    ),
     "a secret of which nothing is used": (
         with_nats(nats={"tls": {"enabled": True, "secretName": "a", "ca": ""}}),
         "nats.tls.secretName is given, but neither nats.tls.ca nor nats.tls.cert",
@@ -83,7 +122,12 @@ BY_TEMPLATE = {
         "stream.job.nkey.secret.name is given, but stream.manage is nack: a stream has one owner",
     ),
     "a Job with two identities": (
-        with_nats(stream={"manage": "job", "job": {"nkey": {"secret": {"name": "a"}}, "user": {"secret": {"name": "b"}}}}),
+        with_nats(
+            stream={
+                "manage": "job",
+                "job": {"nkey": {"secret": {"name": "a"}}, "user": {"secret": {"name": "b"}}},
+            }
+        ),
         "stream.job.nkey.secret.name and stream.job.user.secret.name: NATS takes one identity",
     ),
     "TLS without a certificate": (with_nats(tls={"enabled": True}), "tls.secretName: name the secret"),
@@ -115,9 +159,14 @@ BY_TEMPLATE = {
         with_nats(extraEnv=[{"name": "NATS_PASSWORD", "value": "x"}]),
         "extraEnv: NATS_PASSWORD would win over what the chart sets: use nats",
     ),
-    "fewest above most": (with_nats(autoscaling={"enabled": True, "minReplicas": 11}), "autoscaling.minReplicas: 11 is more than"),
+    "fewest above most": (
+        with_nats(autoscaling={"enabled": True, "minReplicas": 11}),
+        "autoscaling.minReplicas: 11 is more than",
+    ),
     "nothing to scale by": (
-        with_nats(autoscaling={"enabled": True, "targetConnections": None, "targetCPUUtilizationPercentage": None}),
+        with_nats(
+            autoscaling={"enabled": True, "targetConnections": None, "targetCPUUtilizationPercentage": None}
+        ),
         "autoscaling needs something to go by",
     ),
     "a part of no CPU": (
@@ -133,12 +182,18 @@ BY_TEMPLATE = {
         "podDisruptionBudget.minAvailable: 2 of 2 pods would keep every node from being drained",
     ),
     "an Ingress of no host": (with_nats(ingress={"enabled": True}), "ingress.hosts: name a host"),
-    "a route of no Gateway": (with_nats(httpRoute={"enabled": True}), "httpRoute.parentRefs: name the Gateway"),
+    "a route of no Gateway": (
+        with_nats(httpRoute={"enabled": True}),
+        "httpRoute.parentRefs: name the Gateway",
+    ),
     "a balancer's setting without one": (
         with_nats(service={"loadBalancerSourceRanges": ["10.0.0.0/8"]}),
         "need service.type LoadBalancer",
     ),
-    "a node port without one": (with_nats(service={"nodePort": 30080}), "service.nodePort needs service.type"),
+    "a node port without one": (
+        with_nats(service={"nodePort": 30080}),
+        "service.nodePort needs service.type",
+    ),
     "a traffic policy without one": (
         with_nats(service={"externalTrafficPolicy": "Local"}),
         "service.externalTrafficPolicy needs service.type",

@@ -1,11 +1,14 @@
 """What values do, one sentence each."""
 
+import json
 import tomllib
 
 import pytest
 import yaml
+from chart import CHART, ROOT, Chart, copy_of_the_chart, with_nats
 
-from chart import CHART, Chart, copy_of_the_chart, with_nats
+PROJECT = json.loads((ROOT / "nats" / "stream.json").read_text())
+HOST = {"host": "jobs.example.com", "paths": [{"path": "/", "pathType": "Prefix"}]}
 
 
 def container(release):
@@ -28,7 +31,9 @@ def test_without_a_sleep_there_is_no_hook(chart):
     assert "lifecycle" not in container(chart.render(with_nats(preStopSleepSeconds=0)))
 
 
-@pytest.mark.parametrize("drain, grace", [("20s", 35), ("1m 30s", 105), ("1m30s", 105), ("45s 1ms", 61), ("0s", 15), ("500ms", 16)])
+@pytest.mark.parametrize(
+    "drain, grace", [("20s", 35), ("1m 30s", 105), ("1m30s", 105), ("45s 1ms", 61), ("0s", 15), ("500ms", 16)]
+)
 def test_a_grace_period_that_just_suffices_is_taken(chart, drain, grace):
     values = with_nats(config={"drain": drain}, terminationGracePeriodSeconds=grace)
     assert chart.render(values).gateway()["spec"]["terminationGracePeriodSeconds"] == grace
@@ -36,8 +41,13 @@ def test_a_grace_period_that_just_suffices_is_taken(chart, drain, grace):
 
 def test_a_rollout_never_has_fewer_pods_than_wanted(chart):
     for surge in (1, 3, "25%"):
-        strategy = chart.render(with_nats(rollingUpdate={"maxSurge": surge})).one("Deployment")["spec"]["strategy"]
-        assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": surge}}
+        strategy = chart.render(with_nats(rollingUpdate={"maxSurge": surge})).one("Deployment")["spec"][
+            "strategy"
+        ]
+        assert strategy == {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": surge},
+        }
 
 
 def test_a_changed_configuration_is_a_new_pod_and_an_equal_one_is_not(chart):
@@ -50,7 +60,10 @@ def test_a_changed_configuration_is_a_new_pod_and_an_equal_one_is_not(chart):
 
 def test_pods_are_spread_over_zones_and_nodes(chart):
     spread = chart.render(with_nats()).gateway()["spec"]["topologySpreadConstraints"]
-    assert [part["topologyKey"] for part in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert [part["topologyKey"] for part in spread] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
 
 
 def test_one_pod_may_be_away_and_those_that_never_were_ready_do_not_count(chart):
@@ -90,7 +103,11 @@ def test_an_identity_is_mounted_from_its_secret_and_nothing_else_of_it(chart):
     release = chart.render(with_nats(nats={"credentials": {"secret": {"name": "s", "key": "a.creds"}}}))
     assert environment(container(release))["NATS_CREDS"] == "/etc/jobwire/nats-credentials/a.creds"
     volume = next(part for part in release.gateway()["spec"]["volumes"] if part["name"] == "nats-credentials")
-    assert volume["secret"] == {"secretName": "s", "defaultMode": 0o440, "items": [{"key": "a.creds", "path": "a.creds"}]}
+    assert volume["secret"] == {
+        "secretName": "s",
+        "defaultMode": 0o440,
+        "items": [{"key": "a.creds", "path": "a.creds"}],
+    }
 
 
 def test_user_and_password_come_from_a_secret(chart):
@@ -108,7 +125,10 @@ def test_no_value_of_any_secret_is_in_an_object(every_release):
 def test_the_job_has_its_own_rights_and_the_gateway_has_not_got_them(chart):
     values = with_nats(
         nats={"credentials": {"secret": {"name": "gateway"}}, "inboxPrefix": "_INBOX_gateway"},
-        stream={"manage": "job", "job": {"credentials": {"secret": {"name": "operator"}}, "inboxPrefix": "_INBOX_operator"}},
+        stream={
+            "manage": "job",
+            "job": {"credentials": {"secret": {"name": "operator"}}, "inboxPrefix": "_INBOX_operator"},
+        },
     )
     release = chart.render(values)
     job = release.one("Job")["spec"]["template"]["spec"]
@@ -125,7 +145,9 @@ def test_a_trial_reaches_the_server_it_starts(chart):
 
 
 def test_without_a_trial_there_is_no_server(chart):
-    assert [item for item in chart.render(with_nats()).objects if "nats-server" in item["metadata"]["name"]] == []
+    assert [
+        item for item in chart.render(with_nats()).objects if "nats-server" in item["metadata"]["name"]
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -147,7 +169,8 @@ def test_the_gateway_may_reach_nats_at_the_ports_of_its_address(chart, url, port
 
 def test_the_stream_has_one_owner(chart):
     owners = {
-        manage: {item["kind"] for item in chart.render(with_nats(stream={"manage": manage})).objects} & {"Job", "Stream"}
+        manage: {item["kind"] for item in chart.render(with_nats(stream={"manage": manage})).objects}
+        & {"Job", "Stream"}
         for manage in ("none", "job", "nack")
     }
     assert owners == {"none": set(), "job": {"Job"}, "nack": {"Stream"}}
@@ -174,7 +197,7 @@ def test_nack_is_given_every_value_in_its_own_form(chart):
     assert stream["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert stream["spec"] == {
         "name": "JOBS",
-        "description": "Events of long-running jobs: jobs.<kind>.<job>.<event type>. Append only; ids are its sequences.",
+        "description": PROJECT["description"],
         "subjects": ["jobs.>"],
         "retention": "limits",
         "storage": "file",
@@ -208,7 +231,10 @@ def test_the_admin_port_is_on_no_service_for_clients(every_release):
 
 
 def test_gateways_that_are_not_ready_are_scraped(chart):
-    assert chart.render(with_nats()).one("Service", "demo-jobwire-admin")["spec"]["publishNotReadyAddresses"] is True
+    assert (
+        chart.render(with_nats()).one("Service", "demo-jobwire-admin")["spec"]["publishNotReadyAddresses"]
+        is True
+    )
 
 
 def test_outside_of_the_cluster_nobody_reaches_the_admin_port(chart):
@@ -223,9 +249,13 @@ def test_nobody_means_nobody(chart):
     assert [rule["ports"][0]["port"] for rule in policy["spec"]["ingress"]] == [8080]
 
 
-@pytest.mark.parametrize("url, port", [("https://a.example/k", 443), ("http://a.example", 80), ("https://a.example:8443/k", 8443)])
+@pytest.mark.parametrize(
+    "url, port", [("https://a.example/k", 443), ("http://a.example", 80), ("https://a.example:8443/k", 8443)]
+)
 def test_the_gateway_may_reach_the_issuers_keys(chart, url, port):
-    policy = chart.render(with_nats(auth={"enabled": True, "jwks": {"url": url}})).one("NetworkPolicy", "demo-jobwire")
+    policy = chart.render(with_nats(auth={"enabled": True, "jwks": {"url": url}})).one(
+        "NetworkPolicy", "demo-jobwire"
+    )
     assert policy["spec"]["egress"][2] == {"ports": [{"port": port, "protocol": "TCP"}]}
 
 
@@ -233,11 +263,21 @@ def test_time_outs_of_a_route_are_only_there_when_wanted(chart):
     route = {"enabled": True, "parentRefs": [{"name": "public"}]}
     assert "timeouts" not in chart.render(with_nats(httpRoute=route)).one("HTTPRoute")["spec"]["rules"][0]
     timed = {**route, "timeouts": {"request": "0s"}}
-    assert chart.render(with_nats(httpRoute=timed)).one("HTTPRoute")["spec"]["rules"][0]["timeouts"] == {"request": "0s"}
+    assert chart.render(with_nats(httpRoute=timed)).one("HTTPRoute")["spec"]["rules"][0]["timeouts"] == {
+        "request": "0s"
+    }
 
 
 def test_with_tls_everything_calls_it_https(chart):
-    release = chart.render(with_nats(tls={"enabled": True, "secretName": "s"}, ingress={"enabled": True, "hosts": [{"host": "a.example", "paths": [{"path": "/", "pathType": "Prefix"}]}]}))
+    release = chart.render(
+        with_nats(
+            tls={"enabled": True, "secretName": "s"},
+            ingress={
+                "enabled": True,
+                "hosts": [HOST],
+            },
+        )
+    )
     assert container(release)["ports"][0]["name"] == "https"
     assert release.one("Service", "demo-jobwire")["spec"]["ports"][0]["targetPort"] == "https"
     backend = release.one("Ingress")["spec"]["rules"][0]["http"]["paths"][0]["backend"]
@@ -314,9 +354,19 @@ def test_without_files_there_are_no_rules_and_no_dashboards(tmp_path):
 
 
 def test_rules_and_dashboards_arrive_as_they_were_written(tmp_path):
-    rules = 'groups:\n  - name: a\n    rules:\n      - alert: A\n        expr: up == 0\n        annotations:\n          summary: "{{ $labels.instance }} is down"\n'
+    rules = """\
+groups:
+  - name: a
+    rules:
+      - alert: A
+        expr: up == 0
+        annotations:
+          summary: "{{ $labels.instance }} is down"
+"""
     dashboard = '{"title": "A", "legendFormat": "{{ instance }}"}\n'
-    release = chart_with_files(tmp_path, {"gate_way.yaml": rules, "b.yaml": rules}, {"over_view.json": dashboard}).render(MONITORING)
+    release = chart_with_files(
+        tmp_path, {"gate_way.yaml": rules, "b.yaml": rules}, {"over_view.json": dashboard}
+    ).render(MONITORING)
     made = {item["metadata"]["name"]: item for item in release.all("PrometheusRule")}
     assert set(made) == {"demo-jobwire-gate-way", "demo-jobwire-b"}
     assert all(item["spec"] == yaml.safe_load(rules) for item in made.values())
@@ -339,7 +389,12 @@ def test_every_rule_and_dashboard_of_the_project_is_in_the_chart(chart):
 
 
 def test_the_configuration_is_what_was_given_to_the_letter(chart):
-    config = {"log": 'a"b\\c\td<e>&é', "max_connections": 10_000_000, "allowed_origins": ["https://a.example", "*"], "publish": False}
+    config = {
+        "log": 'a"b\\c\td<e>&é',
+        "max_connections": 10_000_000,
+        "allowed_origins": ["https://a.example", "*"],
+        "publish": False,
+    }
     told = tomllib.loads(chart.render(with_nats(config=config)).toml())
     assert {key: told[key] for key in config} == config
 
@@ -358,7 +413,10 @@ def test_the_test_pod_has_the_environment_of_the_gateway(chart):
 
 
 def test_objects_of_ones_own_are_templates(chart):
-    objects = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "{{ .Release.Name }}-x"}}, "kind: List\nmetadata: {name: '{{ .Values.stream.name }}'}"]
+    objects = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "{{ .Release.Name }}-x"}},
+        "kind: List\nmetadata: {name: '{{ .Values.stream.name }}'}",
+    ]
     release = chart.render(with_nats(extraObjects=objects))
     assert release.one("Secret")["metadata"]["name"] == "demo-x"
     assert release.one("List")["metadata"]["name"] == "JOBS"
@@ -370,11 +428,17 @@ NOTES = [
     ({}, "helm test demo --namespace apps --logs"),
     ({}, "auth.enabled is false"),
     ({"service": {"type": "LoadBalancer"}}, "get service demo-jobwire -o jsonpath='http://"),
-    ({"ingress": {"enabled": True, "hosts": [{"host": "jobs.example.com", "paths": [{"path": "/", "pathType": "Prefix"}]}], "tls": [{"hosts": ["jobs.example.com"]}]}}, "https://jobs.example.com"),
-    ({"httpRoute": {"enabled": True, "parentRefs": [{"name": "a"}], "hostnames": ["jobs.example.com"]}}, "jobs.example.com, as the Gateway listens"),
+    (
+        {"ingress": {"enabled": True, "hosts": [HOST], "tls": [{"hosts": ["jobs.example.com"]}]}},
+        "https://jobs.example.com",
+    ),
+    (
+        {"httpRoute": {"enabled": True, "parentRefs": [{"name": "a"}], "hostnames": ["jobs.example.com"]}},
+        "jobs.example.com, as the Gateway listens",
+    ),
     ({"autoscaling": {"enabled": True}}, "/namespaces/apps/pods/*/jobwire_connections"),
     ({"nats": {"enabled": True}}, "for a trial: one server, no users, no TLS"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("values, sentence", NOTES, ids=[sentence for _, sentence in NOTES])
