@@ -7,7 +7,8 @@ import pytest
 import yaml
 from chart import CHART, ROOT, Chart, copy_of_the_chart, with_nats
 
-PROJECT = json.loads((ROOT / "nats" / "stream.json").read_text())
+VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
+DEFINITION = json.loads((ROOT / "nats" / "stream.json").read_text())
 HOST = {"host": "jobs.example.com", "paths": [{"path": "/", "pathType": "Prefix"}]}
 
 
@@ -197,7 +198,7 @@ def test_nack_is_given_every_value_in_its_own_form(chart):
     assert stream["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert stream["spec"] == {
         "name": "JOBS",
-        "description": PROJECT["description"],
+        "description": DEFINITION["description"],
         "subjects": ["jobs.>"],
         "retention": "limits",
         "storage": "file",
@@ -242,6 +243,14 @@ def test_outside_of_the_cluster_nobody_reaches_the_admin_port(chart):
     clients, admin = ingress
     assert (clients["ports"][0]["port"], "from" in clients) == (8080, False)
     assert (admin["ports"][0]["port"], admin["from"]) == (8081, [{"namespaceSelector": {}}])
+
+
+def test_whoever_may_be_a_client_the_test_of_the_release_may(chart):
+    clients = [{"namespaceSelector": {"matchLabels": {"team": "web"}}}]
+    release = chart.render(with_nats(networkPolicy={"clients": clients}))
+    first, test = release.one("NetworkPolicy", "demo-jobwire")["spec"]["ingress"][0]["from"]
+    assert first == clients[0]
+    assert test["podSelector"]["matchLabels"].items() <= release.one("Pod")["metadata"]["labels"].items()
 
 
 def test_nobody_means_nobody(chart):
@@ -290,9 +299,9 @@ def test_with_tls_everything_calls_it_https(chart):
 @pytest.mark.parametrize(
     "image, reference",
     [
-        ({}, "jobwire:0.1.0"),
+        ({}, f"jobwire:{VERSION}"),
         ({"tag": "2.0.0"}, "jobwire:2.0.0"),
-        ({"registry": "r.example", "repository": "team/jobwire"}, "r.example/team/jobwire:0.1.0"),
+        ({"registry": "r.example", "repository": "team/jobwire"}, f"r.example/team/jobwire:{VERSION}"),
         ({"tag": "2.0.0", "digest": "sha256:" + "0" * 64}, "jobwire@sha256:" + "0" * 64),
     ],
 )
@@ -303,7 +312,7 @@ def test_the_image_is_named_by_registry_tag_or_digest(chart, image, reference):
 
 def test_a_global_registry_wins(chart):
     values = with_nats(image={"registry": "r.example"}, **{"global": {"imageRegistry": "g.example"}})
-    assert container(chart.render(values))["image"] == "g.example/jobwire:0.1.0"
+    assert container(chart.render(values))["image"] == f"g.example/jobwire:{VERSION}"
 
 
 def test_global_and_own_pull_secrets_are_both_used(chart):

@@ -7,9 +7,9 @@ Events of long-running jobs: jobs.<kind>.<job>.<event type>. Append only; ids ar
 {{- define "jobwire.streamDefinition" -}}
 {{- with .Values.stream -}}
 {
-  "name": {{ toJson .name }},
-  "description": {{ include "jobwire.streamDescription" $ | toJson }},
-  "subjects": {{ toJson .subjects }},
+  "name": {{ toRawJson .name }},
+  "description": {{ include "jobwire.streamDescription" $ | toRawJson }},
+  "subjects": {{ toRawJson .subjects }},
   "retention": "limits",
   "storage": "file",
   "num_replicas": {{ int64 .replicas }},

@@ -5,7 +5,7 @@
 {{- if or (kindIs "float64" .) (kindIs "int64" .) (kindIs "int" .) -}}
 {{- int64 . -}}
 {{- else -}}
-{{- toJson . -}}
+{{- toRawJson . -}}
 {{- end -}}
 {{- end -}}
 
