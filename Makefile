@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance fuzz supply-chain sbom chaos
+.PHONY: help dev test chart conformance fuzz supply-chain sbom chaos
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,13 @@ test: ## Check format and lints, run all tests (installs what they need)
 	tests/prepare
 	cargo test
 	tests/descriptions/check
+
+# A nats-server is there once `make test` or `make dev` has fetched one.
+NATS_SERVER ?= $(firstword $(NATS_SERVER_BIN) $(shell command -v nats-server) \
+  $(wildcard $(HOME)/.cache/jobwire/nats-server/*/nats-server) nats-server)
+chart: ## Check the Helm chart, the Dockerfile and compose.yaml (installs what that needs)
+	cargo build
+	JOBWIRE_BIN=$${CARGO_TARGET_DIR:-target}/debug/jobwire NATS_SERVER=$(NATS_SERVER) helm/check
 
 # These two: cargo install --locked cargo-deny cargo-cyclonedx
 #
