@@ -14,6 +14,7 @@ test: ## Check format and lints, run all tests (installs what they need)
 	tests/prepare
 	cargo test
 	tests/descriptions/check
+	$(MAKE) chart
 
 # A nats-server is there once `make test` or `make dev` has fetched one.
 NATS_SERVER ?= $(firstword $(NATS_SERVER_BIN) $(shell command -v nats-server) \

@@ -22,7 +22,7 @@ mod routes;
 mod server;
 mod upgrade;
 
-pub use admin::{Admin, Readiness};
+pub use admin::{Admin, READINESS, Readiness};
 pub use answer::HttpError;
 pub use events::cursor;
 pub use jobs::Place as PlaceInList;

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use hyper::StatusCode;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::health;
 use super::outcome::Failure;
 use super::signals::StopSignals;
 use crate::config::{LogFormat, NatsSettings};
@@ -175,13 +175,8 @@ async fn until_ready(admin: SocketAddr) {
     }
 }
 
-async fn is_ready(admin: SocketAddr) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(admin).await?;
-    let request = format!("GET /readyz HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut status = String::new();
-    BufReader::new(stream).read_line(&mut status).await?;
-    Ok(status.split(' ').nth(1) == Some("200"))
+async fn is_ready(admin: SocketAddr) -> anyhow::Result<bool> {
+    Ok(health::readiness(admin).await?.0 == StatusCode::OK)
 }
 
 fn ending(status: io::Result<std::process::ExitStatus>) -> String {
@@ -256,6 +251,8 @@ impl Demos {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     #[test]

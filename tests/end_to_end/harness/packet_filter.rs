@@ -18,6 +18,7 @@ pub struct PacketFilter {
 impl PacketFilter {
     /// Loses so many of a hundred packets from and to these ports, of both directions. `None`: the
     /// right is missing, and somebody has said that it is.
+    #[allow(dead_code, reason = "what tests/reliability injects faults with")]
     pub fn losing(percent: u8, ports: &[u16]) -> Option<Self> {
         assert!((1..=100).contains(&percent) && !ports.is_empty(), "something to lose");
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
