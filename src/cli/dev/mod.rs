@@ -251,7 +251,7 @@ impl Demos {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -273,6 +273,8 @@ mod tests {
         let server = tokio::spawn(async move {
             for answer in ["HTTP/1.1 503 no\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
+                let mut request = [0; 1024];
+                assert!(stream.read(&mut request).await.expect("a request") > 0);
                 stream.write_all(answer.as_bytes()).await.expect("written");
             }
         });
