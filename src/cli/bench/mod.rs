@@ -1,0 +1,76 @@
+//! `jobwire bench`: what the gateway takes and gives under load, beside other servers under the
+//! same load in the same run.
+//!
+//! Servers are processes of their own, started anew for every round. The load is fixed before it
+//! begins and is not held up by who cannot keep up with it. The side that receives is one thread
+//! with raw sockets, because it shares the machine with what it measures.
+
+mod bar;
+mod broker;
+mod clock;
+mod connection;
+mod contender;
+mod conversation;
+mod crowd;
+mod fan_out;
+mod figures;
+mod floor;
+mod frames;
+mod limits;
+mod publish;
+mod report;
+mod scanner;
+mod scene;
+mod schedule;
+mod setup;
+mod stamp;
+mod tally;
+mod usage;
+
+use clap::{Args, Subcommand};
+
+use super::outcome::Failure;
+use super::signals::StopSignals;
+
+/// What `jobwire bench` takes.
+#[derive(Args, Debug)]
+pub(super) struct BenchArguments {
+    #[command(subcommand)]
+    measurement: Measurement,
+}
+
+#[derive(Debug, Subcommand)]
+enum Measurement {
+    /// Live events of some jobs, each to many watchers, at a fixed rate
+    FanOut(fan_out::FanOutArguments),
+    /// Writes and does nothing else
+    #[command(hide = true)]
+    FloorServer(floor::FloorArguments),
+}
+
+pub(super) fn run(arguments: BenchArguments) -> anyhow::Result<()> {
+    if let Measurement::FloorServer(arguments) = &arguments.measurement {
+        return floor::run(arguments);
+    }
+    // One thread: it publishes, and has to leave the cores to the servers.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(until_stopped(measure(arguments.measurement)))
+}
+
+/// Whatever was started ends by being dropped.
+async fn until_stopped(measuring: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?;
+    tokio::select! {
+        outcome = measuring => outcome,
+        () = signals.next() => Err(Failure::failed("stopped before the end").into()),
+    }
+}
+
+async fn measure(measurement: Measurement) -> anyhow::Result<()> {
+    match measurement {
+        Measurement::FanOut(arguments) => fan_out::run(&arguments, "fan-out").await,
+        Measurement::FloorServer(_) => Ok(()),
+    }
+}
