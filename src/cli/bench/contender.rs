@@ -12,7 +12,8 @@ use tokio::process::{ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::broker::Broker;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Jobs};
+use super::crowd::{Crowd, CrowdError, Target};
 use super::floor::Order;
 use super::schedule::Schedule;
 use super::usage::Usage;
@@ -26,14 +27,21 @@ const START: Duration = Duration::from_secs(30);
 /// A server to be measured.
 #[derive(Debug, Clone)]
 pub(super) enum Contender {
-    /// The gateway: this executable or another one, with these arguments of `serve`.
-    Gateway { name: String, executable: PathBuf, arguments: Vec<String> },
+    /// The gateway: an executable, arguments of `serve`, and settings over which they win.
+    Gateway {
+        name: String,
+        executable: PathBuf,
+        arguments: Vec<String>,
+        environment: Vec<(&'static str, &'static str)>,
+    },
     /// A gateway that somebody else runs.
     NamedGateway { address: SocketAddr, pid: Option<u32> },
     /// Core subscriptions on the broker's WebSocket listener.
     NatsWebSocket,
     /// The server that does nothing but write.
     Floor { drop_every: u64 },
+    /// No server at all: a consumer of NATS.
+    BareConsumer,
     /// A command that starts a server, and says on standard output how to talk to it.
     Peer { name: String, command: String },
 }
@@ -50,7 +58,7 @@ pub(super) struct Crowding {
 
 /// A server that is ready.
 pub(super) struct Served {
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     pub(super) conversation: Conversation,
     /// `None`: it is the broker itself, or runs elsewhere.
     pid: Option<u32>,
@@ -74,6 +82,7 @@ impl Contender {
             Self::Gateway { name, .. } | Self::Peer { name, .. } => name,
             Self::NamedGateway { .. } => "gateway",
             Self::NatsWebSocket => "nats-ws",
+            Self::BareConsumer => "bare consumer",
             Self::Floor { .. } => "floor",
         }
     }
@@ -86,20 +95,22 @@ impl Contender {
     /// Starts it and waits until it is ready.
     pub(super) async fn serve(
         &self,
-        broker: &Broker,
+        broker: Option<&Broker>,
         crowding: Crowding,
     ) -> anyhow::Result<Served> {
+        let broker = || broker.ok_or_else(|| anyhow::anyhow!("no NATS for {}", self.name()));
         let starting = async {
             match self {
-                Self::Gateway { executable, arguments, .. } => {
-                    gateway(executable, arguments, broker).await
+                Self::Gateway { executable, arguments, environment, .. } => {
+                    gateway(executable, arguments, environment, broker()?).await
                 }
                 Self::NamedGateway { address, pid } => {
                     Ok(Served::elsewhere(*address, Conversation::gateway_live(), *pid))
                 }
-                Self::NatsWebSocket => nats(broker),
+                Self::NatsWebSocket => nats(broker()?),
+                Self::BareConsumer => Err(anyhow::anyhow!("a consumer serves nobody")),
                 Self::Floor { drop_every } => floor(crowding, *drop_every).await,
-                Self::Peer { command, .. } => peer(command, broker).await,
+                Self::Peer { command, .. } => peer(command, broker()?).await,
             }
         };
         timeout(START, starting).await.map_err(|_| {
@@ -111,6 +122,7 @@ impl Contender {
 async fn gateway(
     executable: &PathBuf,
     arguments: &[String],
+    environment: &[(&str, &str)],
     broker: &Broker,
 ) -> anyhow::Result<Served> {
     let mut command = Command::new(executable);
@@ -121,7 +133,7 @@ async fn gateway(
         }
     }
     command.args(["serve", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--log=warn"]);
-    command.args(arguments);
+    command.args(arguments).envs(environment.iter().copied());
     let (child, mut output) = start(command, broker)?;
     let address = announced(&mut output, "listening on ").await?.parse()?;
     let admin = announced(&mut output, "admin on ").await?.parse()?;
@@ -211,6 +223,18 @@ impl Served {
     /// What its process has used, if it has one of its own that is known.
     pub(super) fn usage(&self) -> Result<Option<Usage>, Failure> {
         self.pid.map(Usage::of).transpose()
+    }
+
+    /// Watchers, who say this to it.
+    ///
+    /// # Errors
+    /// [`CrowdError`] if they cannot begin.
+    pub(super) fn crowd(
+        &self,
+        jobs: &Jobs,
+        conversation: Conversation,
+    ) -> Result<Crowd, CrowdError> {
+        Crowd::start(Target { address: self.address, conversation, jobs: jobs.clone() })
     }
 
     /// Tells the floor to write.

@@ -84,6 +84,9 @@ pub(super) struct Progress {
     measured_from: AtomicU64,
     /// Watchers have caught up with this number.
     caught_up_with: AtomicU64,
+    /// When the last of them were ready, and had caught up.
+    last_ready: AtomicU64,
+    last_caught_up: AtomicU64,
     /// Nanoseconds that the thread has computed.
     busy: AtomicU64,
     first_loss: Mutex<Option<String>>,
@@ -94,8 +97,6 @@ pub(super) struct Progress {
 pub(super) struct Outcome {
     /// The events.
     pub(super) tally: Tally,
-    /// From beginning to connect to being ready, in nanoseconds.
-    pub(super) connecting: Histogram<u64>,
     /// From beginning to connect to having everything that was missed, in nanoseconds.
     pub(super) catching_up: Histogram<u64>,
 }
@@ -183,6 +184,16 @@ impl Crowd {
         self.progress.caught_up.load(Relaxed)
     }
 
+    /// When the latest of those who are ready became so.
+    pub(super) fn last_ready(&self) -> u64 {
+        self.progress.last_ready.load(Relaxed)
+    }
+
+    /// When the latest of those who have caught up did so.
+    pub(super) fn last_caught_up(&self) -> u64 {
+        self.progress.last_caught_up.load(Relaxed)
+    }
+
     /// Nanoseconds that the thread has computed.
     pub(super) fn busy(&self) -> u64 {
         self.progress.busy.load(Relaxed)
@@ -267,8 +278,7 @@ impl Receiving {
         inbox: mpsc::Receiver<Command>,
         progress: Arc<Progress>,
     ) -> Self {
-        let outcome =
-            Outcome { tally: Tally::new(), connecting: histogram(), catching_up: histogram() };
+        let outcome = Outcome { tally: Tally::new(), catching_up: histogram() };
         Self {
             poll,
             target,
@@ -383,15 +393,15 @@ impl Receiving {
         if !was_following && connection.is_following() {
             self.under_way -= 1;
             self.ready += 1;
-            let took = clock::now().saturating_sub(connection.begun);
-            self.outcome.connecting.saturating_record(took);
+            self.progress.last_ready.store(clock::now(), Relaxed);
         }
         let newest = u64::from(connection.sequence().next());
         if !connection.has_caught_up && newest > self.progress.caught_up_with.load(Relaxed) {
             connection.has_caught_up = true;
             self.caught_up += 1;
-            let took = clock::now().saturating_sub(connection.begun);
-            self.outcome.catching_up.saturating_record(took);
+            let now = clock::now();
+            self.progress.last_caught_up.store(now, Relaxed);
+            self.outcome.catching_up.saturating_record(now.saturating_sub(connection.begun));
         }
         match look {
             Ok(Look::Drained) => {}

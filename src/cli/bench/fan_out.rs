@@ -7,20 +7,20 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::bar::Bar;
 use super::clock;
 use super::connection::Watch;
 use super::contender::{Contender, Crowding};
-use super::figures::{self, Measured, Round, count, milliseconds};
+use super::figures::{self, Round, count, milliseconds};
 use super::report::Report;
 use super::scene::Scene;
 use super::schedule::Schedule;
-use super::setup::Setup;
+use super::setup::{Rivals, Setup};
+use super::turns::{Step, in_turn};
 use super::{limits, stamp};
 use crate::cli::outcome::Failure;
 
 /// Watchers that are on their way at once.
-const AT_ONCE: usize = 128;
+pub(super) const AT_ONCE: usize = 128;
 /// Between the last watcher's arrival and the first event.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Nanoseconds until the first event is due.
@@ -42,6 +42,8 @@ pub(super) struct FanOutArguments {
     pub(super) rate: f64,
     #[command(flatten)]
     pub(super) timing: Timing,
+    #[command(flatten)]
+    pub(super) rivals: Rivals,
     #[command(flatten)]
     pub(super) setup: Setup,
 }
@@ -78,27 +80,13 @@ pub(super) struct Load {
 pub(super) async fn run(arguments: &FanOutArguments, command: &'static str) -> anyhow::Result<()> {
     let load = Load::check(arguments)?;
     limits::make_room(load.connections())?;
-    let contenders = arguments.setup.contenders()?;
+    let mut contenders = arguments.setup.gateways("", &[])?;
+    contenders.extend(arguments.rivals.contenders());
     let rounds = arguments.setup.rounds(contenders.len());
-    let mut measured: Vec<_> =
-        contenders.iter().map(|contender| Measured::new(contender.name())).collect();
-    let bar = Bar::new(rounds * contenders.len());
-    for round in 0..rounds {
-        for turn in 0..contenders.len() {
-            // Who begins changes, so that whatever else the machine does falls on all alike.
-            let place = (turn + round) % contenders.len();
-            let (Some(contender), Some(measured)) =
-                (contenders.get(place), measured.get_mut(place))
-            else {
-                continue;
-            };
-            let number = round * contenders.len() + turn;
-            bar.begin(number, &format!("{}, round {}", contender.name(), round + 1));
-            let measuring = Measuring { load, bar: &bar, number };
-            measured.rounds.push(measuring.round(contender, &arguments.setup).await?);
-        }
-    }
-    drop(bar);
+    let measured = in_turn(&contenders, rounds, async |contender, step| {
+        load.round(contender, &arguments.setup, step).await
+    });
+    let measured = measured.await?;
     let report = Report {
         command,
         load: json!({
@@ -175,7 +163,8 @@ impl Load {
     }
 }
 
-fn positive(option: &str, value: f64) -> Result<(), Failure> {
+/// Checks a number that has to be above 0.
+pub(super) fn positive(option: &str, value: f64) -> Result<(), Failure> {
     if value > 0.0 && value < 1e6 {
         return Ok(());
     }
@@ -192,16 +181,15 @@ pub(super) fn size(size: usize) -> Result<(), Failure> {
     Err(Failure::usage(format!("--size: {size} bytes are not between {least} and {most}")))
 }
 
-/// One round of one contender.
-struct Measuring<'a> {
-    load: Load,
-    bar: &'a Bar,
-    number: usize,
-}
-
-impl Measuring<'_> {
-    async fn round(&self, contender: &Contender, setup: &Setup) -> anyhow::Result<Round> {
-        let load = self.load;
+impl Load {
+    /// One round of one contender.
+    async fn round(
+        &self,
+        contender: &Contender,
+        setup: &Setup,
+        step: &Step<'_>,
+    ) -> anyhow::Result<Round> {
+        let load = self;
         let mut scene = Scene::open(contender, setup, load.crowding()).await?;
         scene.crowd.connect(load.watches(), AT_ONCE);
         scene.crowd.ready(load.connections()).await?;
@@ -210,14 +198,12 @@ impl Measuring<'_> {
         let schedule = load.schedule(start);
         let from = schedule.due(load.warming());
         scene.crowd.measure_from(from);
-        let sending = scene.send(contender, schedule).await?;
-        self.watch(from).await;
+        let sending = scene.send(schedule).await?;
+        let whole = Duration::from_secs_f64(load.warm_up + load.seconds);
+        step.wait_until(from, whole).await;
         let before = scene.used()?;
-        self.watch(schedule.due(schedule.events())).await;
-        let published = match sending {
-            Some(sending) => Some(sending.await??),
-            None => None,
-        };
+        step.wait_until(schedule.due(schedule.events()), whole).await;
+        let published = sending.end().await?;
         let expected = schedule.events() * u64::from(load.watchers);
         scene.crowd.delivered(expected, load.patience).await;
         let after = scene.used()?;
@@ -236,19 +222,6 @@ impl Measuring<'_> {
             round.add(&figures::LATENESS, milliseconds(lateness));
         }
         Ok(round)
-    }
-
-    /// Waits until a moment, and shows how far it is.
-    async fn watch(&self, until: u64) {
-        let whole = Duration::from_secs_f64(self.load.warm_up + self.load.seconds);
-        loop {
-            let left = Duration::from_nanos(until.saturating_sub(clock::now()));
-            self.bar.advance(self.number, whole.saturating_sub(left), whole);
-            if left.is_zero() {
-                return;
-            }
-            sleep(left.min(Duration::from_millis(250))).await;
-        }
     }
 }
 

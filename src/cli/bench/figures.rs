@@ -81,6 +81,40 @@ figures! {
     MEMORY_LOAD = "loadMemoryMb", "memory of the load generator", "MB", 1, No;
     /// How much of the time the receiving thread computed.
     RECEIVING_BUSY = "receivingBusy", "receiving thread busy", "", 3, No;
+    /// How many times as much the receiving thread could take.
+    HEADROOM = "receivingHeadroom", "head-room of the receiving thread", "×", 1, No;
+    /// Deliveries that a second of the receiving thread's computing is enough for.
+    CAPACITY = "receivingCapacity", "what the receiving thread can take", "/s", 0, No;
+    /// From asking for all of a job to its last event.
+    REPLAY = "replayEventsPerSecond", "replay", "events/s", 0, Ratio;
+    /// From asking for all of a job to its last event.
+    REPLAY_TIME = "replayMs", "time of a replay", "ms", 1, Ratio;
+    /// Live latency of others while nobody replays.
+    LIVE_ALONE_P50 = "liveAloneP50Ms", "live p50 of others before", "ms", 3, No;
+    /// Live latency of others while nobody replays.
+    LIVE_ALONE_P99 = "liveAloneP99Ms", "live p99 of others before", "ms", 3, No;
+    /// Live latency of others while one client replays without a pause.
+    LIVE_BESIDE_P50 = "liveBesideP50Ms", "live p50 of others meanwhile", "ms", 3, No;
+    /// Live latency of others while one client replays without a pause.
+    LIVE_BESIDE_P99 = "liveBesideP99Ms", "live p99 of others meanwhile", "ms", 3, No;
+    /// Replays that this was while.
+    LIVE_REPLAYS = "liveReplays", "replays meanwhile", "", 0, No;
+    /// From the first connect to the last client's last missed event.
+    STORM = "allCaughtUpMs", "until all have caught up", "ms", 1, Ratio;
+    /// From a client's connect to its last missed event.
+    STORM_P50 = "caughtUpP50Ms", "until one has caught up, p50", "ms", 1, Ratio;
+    /// From a client's connect to its last missed event.
+    STORM_P99 = "caughtUpP99Ms", "until one has caught up, p99", "ms", 1, Ratio;
+    /// Resident, before the storm.
+    MEMORY_CALM = "serverMemoryBeforeMb", "memory of the server before", "MB", 1, No;
+    /// Resident, the most that was seen.
+    MEMORY_PEAK = "serverMemoryPeakMb", "memory of the server, most", "MB", 1, No;
+    /// Connections that began to get events, in a second.
+    ACCEPTED = "connectionsPerSecond", "connected and subscribed", "/s", 0, Ratio;
+    /// Of server and broker, without what they have with nobody connected.
+    MEMORY_EACH = "memoryPerConnectionKb", "memory per connection", "KB", 2, Ratio;
+    /// Of server and broker, while nothing happens.
+    CPU_IDLE = "idleCpuPerConnectionUs", "idle CPU per connection", "µs/s", 3, Ratio;
     /// From due to sent, by us.
     LATENESS = "publishLatenessP99Ms", "load generator late, p99", "ms", 3, No;
 }

@@ -6,6 +6,7 @@
 //! with raw sockets, because it shares the machine with what it measures.
 
 mod bar;
+mod bare;
 mod broker;
 mod clock;
 mod connection;
@@ -16,15 +17,21 @@ mod fan_out;
 mod figures;
 mod floor;
 mod frames;
+mod headroom;
+mod idle;
+mod latency;
 mod limits;
 mod publish;
+mod replay;
 mod report;
 mod scanner;
 mod scene;
 mod schedule;
 mod setup;
 mod stamp;
+mod storm;
 mod tally;
+mod turns;
 mod usage;
 
 use clap::{Args, Subcommand};
@@ -43,6 +50,16 @@ pub(super) struct BenchArguments {
 enum Measurement {
     /// Live events of some jobs, each to many watchers, at a fixed rate
     FanOut(fan_out::FanOutArguments),
+    /// From publish to receipt where nothing is under strain: one job, few watchers
+    Latency(latency::LatencyArguments),
+    /// All of a large job to one client, cold and warm, beside a bare consumer of NATS
+    Replay(replay::ReplayArguments),
+    /// Many clients that come back at once and have missed some events, warm and cold
+    Storm(storm::StormArguments),
+    /// Memory and CPU of connections on which nothing happens, and how quickly they stand
+    Idle(idle::IdleArguments),
+    /// How much the receiving side of these measurements can take
+    Headroom(headroom::HeadroomArguments),
     /// Writes and does nothing else
     #[command(hide = true)]
     FloorServer(floor::FloorArguments),
@@ -71,6 +88,11 @@ async fn until_stopped(measuring: impl Future<Output = anyhow::Result<()>>) -> a
 async fn measure(measurement: Measurement) -> anyhow::Result<()> {
     match measurement {
         Measurement::FanOut(arguments) => fan_out::run(&arguments, "fan-out").await,
+        Measurement::Latency(arguments) => latency::run(arguments).await,
+        Measurement::Replay(arguments) => replay::run(&arguments).await,
+        Measurement::Storm(arguments) => storm::run(&arguments).await,
+        Measurement::Idle(arguments) => idle::run(&arguments).await,
+        Measurement::Headroom(arguments) => headroom::run(&arguments).await,
         Measurement::FloorServer(_) => Ok(()),
     }
 }

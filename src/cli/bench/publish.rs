@@ -1,8 +1,5 @@
 //! Sends events through JetStream when they are due, and waits for every acknowledgement.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use anyhow::Context;
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
@@ -36,17 +33,13 @@ pub(super) struct Published {
 }
 
 impl Publishing {
-    /// Publishes a schedule; ends when all of it is stored. `stored` is told how far it is.
+    /// Publishes a schedule; ends when all of it is stored.
     ///
     /// # Errors
     /// What the stream said instead of acknowledging an event.
-    pub(super) async fn run(
-        &self,
-        schedule: Schedule,
-        stored: Arc<AtomicU64>,
-    ) -> anyhow::Result<Published> {
+    pub(super) async fn run(&self, schedule: Schedule) -> anyhow::Result<Published> {
         let (acknowledgements, awaited) = mpsc::channel(UNACKNOWLEDGED);
-        let awaiting = tokio::spawn(acknowledged(awaited, schedule, stored));
+        let awaiting = tokio::spawn(acknowledged(awaited, schedule));
         let sending = self.send(schedule, acknowledgements).await;
         // What became of the first ones explains best why later ones could not be sent.
         let last_ids = awaiting.await.context("the acknowledgements")??;
@@ -104,7 +97,6 @@ fn pace(schedule: Schedule) -> watch::Receiver<u64> {
 async fn acknowledged(
     mut awaited: mpsc::Receiver<(u64, PublishAckFuture)>,
     schedule: Schedule,
-    stored: Arc<AtomicU64>,
 ) -> anyhow::Result<Vec<u64>> {
     let mut last_ids = vec![0; usize::try_from(schedule.jobs)?];
     while let Some((place, acknowledgement)) = awaited.recv().await {
@@ -113,7 +105,6 @@ async fn acknowledged(
         if let Some(last) = last_ids.get_mut(job) {
             *last = id;
         }
-        stored.fetch_add(1, Relaxed);
     }
     Ok(last_ids)
 }

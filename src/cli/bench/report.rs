@@ -129,6 +129,9 @@ fn cell(measured: &Measured, figure: &Figure) -> String {
 
 fn spread(summary: Summary, digits: usize) -> String {
     let Summary { median, least, most, .. } = summary;
+    if least.total_cmp(&most).is_eq() {
+        return format!("{median:.digits$}");
+    }
     format!("{median:.digits$} ({least:.digits$} to {most:.digits$})")
 }
 
@@ -201,9 +204,18 @@ mod tests {
 
     #[test]
     fn a_table_has_every_figure_of_every_contender_and_the_ratios() {
-        let table = report(0.0).table();
+        let mut report = report(0.0);
+        let rounds = [1.0, 3.0].map(|p50| {
+            let mut round = Round::default();
+            round.add(&P50, p50);
+            round
+        });
+        if let Some(gateway) = report.contenders.first_mut() {
+            gateway.rounds.splice(.., rounds);
+        }
+        let table = report.table();
         for part in
-            ["gateway", "floor", "latency p50, ms", "2.000", "2.00 (2.00 to 2.00)", "a note"]
+            ["gateway", "floor", "latency p50, ms", "2.000 (1.000 to 3.000)", "  1.00", "a note"]
         {
             assert!(table.contains(part), "{part} is missing in:\n{table}");
         }

@@ -65,12 +65,12 @@ impl Schedule {
         if self.interval <= 0.0 {
             return self.events();
         }
-        let mut due = (passed as f64 / self.interval) as u64 + 1;
-        // Rounding must not bring an event before its time.
-        while due > 0 && self.due(due - 1) > now {
-            due -= 1;
+        let mut due = ((passed as f64 / self.interval) as u64).min(self.events());
+        // Times are whole nanoseconds: the division may miss one of them.
+        while due < self.events() && self.due(due) <= now {
+            due += 1;
         }
-        due.min(self.events())
+        due
     }
 }
 

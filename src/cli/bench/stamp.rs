@@ -14,8 +14,6 @@ const JOB: usize = 6;
 const NUMBER: usize = 9;
 /// Bytes of a stamp.
 pub(super) const LENGTH: usize = KEY.len() + SENT + JOB + NUMBER;
-/// Jobs that a stamp can name.
-pub(super) const MOST_JOBS: u32 = 1_000_000;
 /// Events of one job that a stamp can count.
 pub(super) const MOST_EVENTS: u64 = 1_000_000_000;
 

@@ -104,9 +104,23 @@ impl Tally {
         }
     }
 
+    /// Counts what another one has counted, but not its times.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.duplicates += other.duplicates;
+        self.reordered += other.reordered;
+        self.misdelivered += other.misdelivered;
+        self.lost += other.lost;
+    }
+
     /// Adds what came of so many events that should have.
     pub(super) fn tell(&self, expected: u64, round: &mut Round) {
         round.add(&figures::DELIVERY_RATIO, count(self.delivered) / count(expected.max(1)));
+        self.tell_faults(round);
+    }
+
+    /// Adds what did not come as it should have.
+    fn tell_faults(&self, round: &mut Round) {
         round.add(&figures::LOST, count(self.lost));
         round.add(&figures::DUPLICATES, count(self.duplicates));
         round.add(&figures::REORDERED, count(self.reordered));

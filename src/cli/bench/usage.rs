@@ -28,7 +28,7 @@ impl Usage {
             })
         };
         let unreadable = || Failure::failed(format!("/proc/{pid} is not as Linux writes it"));
-        let cpu = cpu(&read("stat")?).ok_or_else(unreadable)?;
+        let cpu = cpu(&read("stat")?).ok_or_else(unreadable)?.max(threads(pid));
         let memory = memory(&read("status")?).ok_or_else(unreadable)?;
         Ok(Self { cpu, memory })
     }
@@ -49,6 +49,17 @@ fn cpu(stat: &str) -> Option<Duration> {
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
     let per_second = rustix::param::clock_ticks_per_second();
     Some(Duration::from_nanos(ticks * (1_000_000_000 / per_second.max(1))))
+}
+
+/// What the threads have used that there are now. The process's own time counts in hundredths of
+/// a second, these in nanoseconds; but what a thread had used that ended is not in them.
+fn threads(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let times = threads.filter_map(|thread| {
+        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(times.sum())
 }
 
 fn memory(status: &str) -> Option<u64> {
