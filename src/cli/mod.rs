@@ -2,11 +2,14 @@
 //!
 //! Each command has a file of its own; what they do is elsewhere in the library.
 
+mod bench;
+mod child;
 mod demo;
 mod dev;
 mod health;
 pub mod nats_server;
 mod outcome;
+mod readiness;
 mod serve;
 mod signals;
 mod stream;
@@ -51,6 +54,9 @@ enum Command {
     /// Create, change or check the stream of events
     #[command(after_help = EXIT_CODES)]
     Stream(stream::StreamArguments),
+    /// Measure the gateway under load, beside other servers
+    #[command(after_help = EXIT_CODES)]
+    Bench(bench::BenchArguments),
 }
 
 /// What `jobwire serve` takes.
@@ -71,6 +77,7 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Health(arguments) => health::run(arguments),
         Command::Stream(arguments) => stream::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     };
     outcome::exit_code(outcome)
 }

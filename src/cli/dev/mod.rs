@@ -3,7 +3,6 @@
 //! Gateway and demo are children, commands of the same executable, so that what is tried out
 //! here is what runs elsewhere. Nothing is left behind.
 
-mod child;
 mod nats;
 
 use std::io;
@@ -12,21 +11,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hyper::StatusCode;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::health;
+use super::child::Child;
 use super::outcome::Failure;
+use super::readiness::until_ready;
 use super::signals::StopSignals;
 use crate::config::{LogFormat, NatsSettings};
 use crate::telemetry;
-use child::Child;
 use nats::Nats;
 
 /// How long the gateway may take until it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Pause between two looks at a gateway that starts.
-const POLL: Duration = Duration::from_millis(100);
 /// Pause between two demo jobs.
 const DEMO_PAUSE: Duration = Duration::from_secs(5);
 /// How long a demo may take to tell that it was cancelled.
@@ -169,16 +165,6 @@ async fn start_gateway(arguments: &DevArguments, nats: &Nats) -> anyhow::Result<
     Ok(gateway)
 }
 
-async fn until_ready(admin: SocketAddr) {
-    while !matches!(timeout(Duration::from_secs(1), is_ready(admin)).await, Ok(Ok(true))) {
-        sleep(POLL).await;
-    }
-}
-
-async fn is_ready(admin: SocketAddr) -> anyhow::Result<bool> {
-    Ok(health::readiness(admin).await?.0 == StatusCode::OK)
-}
-
 fn ending(status: io::Result<std::process::ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
@@ -251,8 +237,6 @@ impl Demos {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
     use super::*;
 
     #[test]
@@ -264,22 +248,5 @@ mod tests {
         assert!(sentence.contains(&address.to_string()) && sentence.contains("--listen"));
         drop(taken);
         assert!(free(address, "--listen").is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_gateway_is_ready_when_it_answers_200() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let server = tokio::spawn(async move {
-            for answer in ["HTTP/1.1 503 no\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
-                let (mut stream, _) = listener.accept().await.expect("a connection");
-                let mut request = [0; 1024];
-                assert!(stream.read(&mut request).await.expect("a request") > 0);
-                stream.write_all(answer.as_bytes()).await.expect("written");
-            }
-        });
-        assert!(!is_ready(address).await.expect("an answer"));
-        assert!(is_ready(address).await.expect("an answer"));
-        server.await.expect("no panic");
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -241,19 +242,23 @@ impl NatsServer {
         }
     }
 
-    /// The port from the file that the server writes, under its process id, when it listens.
+    /// Address for WebSockets, if the configuration has a listener for them.
+    pub fn websocket(&self) -> Option<SocketAddr> {
+        address(self.ports()?.websocket.first()?)
+    }
+
     fn listening_port(&self) -> Option<u16> {
-        #[derive(Deserialize)]
-        struct Ports {
-            nats: Vec<String>,
-        }
+        Some(address(self.ports()?.nats.first()?)?.port())
+    }
+
+    /// The file that the server writes, under its process id, when it listens.
+    fn ports(&self) -> Option<Ports> {
         let ending = format!("_{}.ports", self.pid()?);
         let file = fs::read_dir(&self.options.store_dir)
             .ok()?
             .filter_map(Result::ok)
             .find(|entry| entry.file_name().to_string_lossy().ends_with(&ending))?;
-        let ports: Ports = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
-        ports.nats.first()?.rsplit_once(':')?.1.parse().ok()
+        serde_json::from_slice(&fs::read(file.path()).ok()?).ok()
     }
 
     fn log_tail(&self) -> String {
@@ -263,6 +268,18 @@ impl NatsServer {
         let (_, tail) = lines.split_at(lines.len().saturating_sub(LOG_TAIL));
         tail.join("\n")
     }
+}
+
+/// Where a server listens, as URLs.
+#[derive(Deserialize)]
+struct Ports {
+    nats: Vec<String>,
+    #[serde(default)]
+    websocket: Vec<String>,
+}
+
+fn address(url: &str) -> Option<SocketAddr> {
+    url.split_once("://")?.1.parse().ok()
 }
 
 impl Drop for NatsServer {

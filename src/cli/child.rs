@@ -1,4 +1,4 @@
-//! A process of ours: another command of the same executable.
+//! A process of ours, which does not outlive us.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -24,16 +24,37 @@ impl Child {
     /// What the system says.
     pub(super) fn start(arguments: &[String], nats: &NatsSettings) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        Self::spawn_with_nats(command, nats)
+    }
+
+    /// Starts any command, with NATS as these settings say, whatever the environment says.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn spawn_with_nats(mut command: Command, nats: &NatsSettings) -> io::Result<Self> {
         for (variable, value) in environment(nats) {
             match value {
                 Some(value) => command.env(variable, value),
                 None => command.env_remove(variable),
             };
         }
+        Self::spawn(command)
+    }
+
+    /// Starts any command.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
         // A Ctrl-C at the terminal is for us; we stop the children in their order.
-        command.process_group(0);
+        command.kill_on_drop(true).process_group(0);
         Ok(Self { process: command.spawn()? })
+    }
+
+    /// The process itself.
+    pub(super) fn process(&mut self) -> &mut process::Child {
+        &mut self.process
     }
 
     /// Waits for its end.
