@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from stage import SECRET, Gateway, NatsServer
 
 _numbers = itertools.count(1)

@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -165,7 +166,9 @@ class NatsServer(Process):
             finally:
                 await client.close()
 
-        return asyncio.run(called())
+        # In a thread of its own: a test may have an event loop that runs.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(called())).result()
 
     def make_anew(self) -> None:
         """Delete the stream, and create it again, empty."""
@@ -261,8 +264,8 @@ class Gateway(Process):
 
 
 def token(seconds: float = 3600, **claims: Any) -> str:
-    """Return a token that the gateway of the tests takes."""
-    return signed({"exp": time.time() + seconds, **claims})
+    """Return a token that the gateway of the tests takes. It counts whole seconds."""
+    return signed({"exp": int(time.time() + seconds), **claims})
 
 
 def signed(claims: Mapping[str, Any]) -> str:

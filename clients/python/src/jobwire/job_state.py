@@ -8,7 +8,7 @@ import logging
 import urllib.request
 
 from jobwire.addresses import Gateway
-from jobwire.conversation import Terms
+from jobwire.conversation import Cursor, Terms
 from jobwire.life_cycle import Outcome
 from jobwire.tokens import TokenFailed, TokenSource
 
@@ -23,9 +23,9 @@ _log = logging.getLogger("jobwire")
 
 
 async def ended_with(
-    gateway: Gateway, terms: Terms, after: int, tokens: TokenSource
+    gateway: Gateway, terms: Terms, cursor: Cursor, tokens: TokenSource
 ) -> Outcome | None:
-    """Return how the job ended, if it has, and nothing came after the event `after`.
+    """Return how the job ended, if it has, and nothing came after the cursor.
 
     None if that cannot be told: whoever asks is watching, and goes on.
     """
@@ -33,12 +33,18 @@ async def ended_with(
         token = await tokens.current()
         url = gateway.job(terms.kind, terms.job_id)
         state = await asyncio.to_thread(_fetched, url, token)
-        last = state.get("lastEventId")
-        is_seen = isinstance(last, int) and last <= after
-        return _OUTCOMES.get(state.get("status")) if is_seen else None
+        return _OUTCOMES.get(state.get("status")) if _is_seen(state, cursor) else None
     except (OSError, ValueError, TokenFailed) as failure:
         _log.info("job %s: how it stands cannot be told: %s", terms.job_id, failure)
         return None
+
+
+def _is_seen(state: dict[str, object], cursor: Cursor) -> bool:
+    last, position, after = state.get("lastEventId"), state.get("position"), cursor.after or 0
+    if not isinstance(last, int) or not isinstance(position, int):
+        return False
+    # A stream that was just made anew may still be told under its old epoch, from a lower position.
+    return state.get("epoch") == cursor.epoch and last <= after <= position
 
 
 def _fetched(url: str, token: str | None) -> dict[str, object]:

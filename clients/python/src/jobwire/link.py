@@ -47,6 +47,7 @@ class Link:
     def __init__(self, connection: ClientConnection, tokens: TokenSource) -> None:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
+        self._is_dropped = False
         self._attendants = [
             asyncio.ensure_future(_keep_alive(connection)),
             asyncio.ensure_future(_renew(connection, tokens)),
@@ -64,19 +65,29 @@ class Link:
 
         Raises LinkLost if none comes in time, ProtocolError or Refused if none ever will.
         """
+        # Not `wait_for`: before Python 3.12 it may lose a cancellation.
+        watchdog = self._loop.call_later(timeout, self._drop)
         try:
-            return await asyncio.wait_for(self._connection.recv(), timeout)
-        except asyncio.TimeoutError:
-            raise LinkLost(f"no sign of life for {timeout:.0f} s") from None
+            return await self._connection.recv()
         except ConnectionClosed as closed:
+            if self._is_dropped:
+                raise LinkLost(f"no sign of life for {timeout:.0f} s") from closed
             raise _lost(closed) from closed
+        finally:
+            watchdog.cancel()
 
     async def close(self) -> None:
         """Say goodbye; without an answer in a second, just go."""
         self._dismiss()
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._connection.close(), _CLOSE_TIMEOUT)
+        goodbye = asyncio.gather(self._connection.close(), self._read_out())
+        with contextlib.suppress(WebSocketException, asyncio.TimeoutError, OSError):
+            await asyncio.wait_for(goodbye, _CLOSE_TIMEOUT)
         self._connection.transport.abort()
+
+    async def _read_out(self) -> None:
+        # The answer to the goodbye is behind what was not read.
+        while True:
+            await self._connection.recv()
 
     def abandon(self) -> None:
         """Go without a word, from whatever thread."""
@@ -84,6 +95,7 @@ class Link:
             self._loop.call_soon_threadsafe(self._drop)
 
     def _drop(self) -> None:
+        self._is_dropped = True
         self._dismiss()
         self._connection.transport.abort()
 

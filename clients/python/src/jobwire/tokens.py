@@ -54,6 +54,10 @@ class TokenSource:
         # Whoever is cancelled leaves the others their answer.
         return await asyncio.shield(self._asking)
 
+    def expire(self) -> None:
+        """Use the token no more, if another can be had."""
+        self._current = None
+
     def renew_in(self) -> float | None:
         """Return the seconds until a new token is wanted; None if that is not known."""
         return None if self._renew_at is None else self._renew_at - time.monotonic()

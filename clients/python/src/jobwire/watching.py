@@ -28,6 +28,8 @@ StateName: TypeAlias = Literal[
 
 # The gateway answers a subscribe within 10 s.
 _ANSWER = 20.0
+_RESTART = 1012
+_TOKEN_EXPIRED = 4001
 _LARGEST_ID = 2**53 - 1
 
 _log = logging.getLogger("jobwire")
@@ -191,8 +193,8 @@ class Watch(AsyncIterator[Item]):
             return
         self._has_asked_for_state = True
         if self._last_event_id:
-            after = conversation.cursor.after or 0
-            outcome = await ended_with(self._gateway, conversation.terms, after, self._tokens)
+            cursor = conversation.cursor
+            outcome = await ended_with(self._gateway, conversation.terms, cursor, self._tokens)
             if outcome is not None and not conversation.has_ended:
                 conversation.outcome, conversation.has_ended = outcome, True
 
@@ -200,6 +202,8 @@ class Watch(AsyncIterator[Item]):
         await self._drop_link()
         if self._closing.is_set():
             return
+        if loss.code == _TOKEN_EXPIRED:
+            self._tokens.expire()
         self._log_loss(loss)
         delay = self._delay(loss)
         self._check_patience(loss, delay)
@@ -211,9 +215,13 @@ class Watch(AsyncIterator[Item]):
         return "reconnecting" if self._has_connected else "connecting"
 
     def _delay(self, loss: LinkLost) -> float:
-        if loss.code == 1012 and loss.wait is not None:
+        if loss.code == _RESTART and loss.wait is not None:
             return loss.wait
-        if loss.code == 4001 and self._conversation.is_caught_up and self._tokens.is_renewable:
+        if (
+            loss.code == _TOKEN_EXPIRED
+            and self._conversation.is_caught_up
+            and self._tokens.is_renewable
+        ):
             return 0.0
         return self._backoff.next_delay(at_least=loss.wait or 0.0)
 
