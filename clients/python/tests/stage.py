@@ -204,8 +204,8 @@ class NatsServer(Process):
             found: list[dict[str, Any]] = []
             subject = f"jobs.{kind}.{job}.>"
             reader = await stream.subscribe(subject, ordered_consumer=True)
-            pending = (await reader.consumer_info()).num_pending + reader.pending_msgs
-            for _ in range(pending):
+            state = await reader.consumer_info()
+            for _ in range(state.num_pending + state.delivered.consumer_seq):
                 message = await reader.next_msg(timeout=PATIENCE)
                 event = json.loads(message.data)
                 found.append({**event, "headers": dict(message.headers or {})})

@@ -50,10 +50,10 @@ def encoded(
     """
     event = {
         "eventType": checked_event_type(event_type),
-        "iteration": _plain(iteration),
-        "stage": stage,
+        "iteration": _of_type("iteration", int | float, _plain(iteration)),
+        "stage": _of_type("stage", str, stage),
         "data": None if data is None else dict(data),
-        "timestamp": timestamp or now(),
+        "timestamp": _of_type("timestamp", str, timestamp or now()),
     }
     event = {name: value for name, value in event.items() if value is not None}
     try:
@@ -84,6 +84,13 @@ def current_trace() -> tuple[tuple[str, str], ...]:
     parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
     state = context.trace_state.to_header()
     return (("traceparent", parent), *([("tracestate", state)] if state else []))
+
+
+def _of_type(name: str, wanted: Any, value: object) -> object:
+    # What the stream takes of another type is no event, and is not shown to anybody.
+    if value is None or (isinstance(value, wanted) and not isinstance(value, bool)):
+        return value
+    raise TypeError(f"{name} is {value!r}, which is no {wanted}")
 
 
 def _checked(body: bytes) -> bytes:
