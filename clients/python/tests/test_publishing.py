@@ -99,7 +99,8 @@ def test_whatever_cannot_be_json_is_made_so_or_left_out(
     loop.append(loop)
     with JobPublisher(job, url=url) as publisher:
         data = {"loss": math.nan, "lr": numpy.float32(0.5), "seen": {3}, "shape": numpy.arange(2)}
-        publisher.publish("metric", data, iteration=numpy.int64(1))
+        one: Any = numpy.int64(1)
+        publisher.publish("metric", data, iteration=one)
         publisher.publish("metric", {"loop": loop})
         publisher.publish("no such type!")
         publisher.publish("metric", {"text": "x" * 600_000})

@@ -14,7 +14,7 @@ from jobwire import JobCompleted, watch_sync
 from stage import PATIENCE, Gateway, NatsServer
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS: list[str] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 REPORTS = {
     "my-run": ("optimization", 102),
     "my-bar": ("optimization", 4),
@@ -32,7 +32,7 @@ def run(block: str, gateway: Gateway) -> str:
         command, env=environment, timeout=PATIENCE, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    return str(ended.stdout)
 
 
 def block_with(text: str) -> str:

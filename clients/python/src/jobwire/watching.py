@@ -67,6 +67,8 @@ class Watch(AsyncIterator[Item]):
         self._told = cursor
         self._last_event_id = cursor.after
         self._backoff = Backoff()
+        # The gateway has waited 2 s before it says that there is no job.
+        self._absence = Backoff(longest=2.0)
         self._cut_off_since: float | None = None
         self._has_connected = False
         self._has_asked_for_state = False
@@ -154,12 +156,12 @@ class Watch(AsyncIterator[Item]):
         except LinkLost as loss:
             await self._come_back(loss)
         except NotNow as refusal:
-            await self._ask_again(str(refusal))
+            await self._ask_again(str(refusal), self._backoff.next_delay())
         except JobNotFound as refusal:
             if not self._wait_for_job:
                 await self._finish("closed", str(refusal))
                 raise
-            await self._ask_again("the job is not there yet")
+            await self._ask_again("the job is not there yet", self._absence.next_delay())
         except JobwireError as failure:
             await self._finish("closed", str(failure))
             raise
@@ -240,8 +242,7 @@ class Watch(AsyncIterator[Item]):
         level = logging.WARNING if is_first and loss.code is None else logging.INFO
         _log.log(level, "job %s: %s; trying again", self._conversation.terms.job_id, loss.reason)
 
-    async def _ask_again(self, reason: str) -> None:
-        delay = self._backoff.next_delay()
+    async def _ask_again(self, reason: str, delay: float) -> None:
         self._enter(self._trying, reason)
         await self._sleep(delay)
         if self._link is not None and not self._closing.is_set():
