@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -55,21 +56,26 @@ async def test_after_a_cut_in_the_middle_of_a_replay_it_goes_on_behind_the_last_
 
 
 async def test_what_comes_twice_is_told_once() -> None:
+    async def twice(say: Callable[[], Awaitable[None]]) -> None:
+        await say()
+        await say()
+
     async def play(visit: Visit) -> None:
         await visit.hear()
-        for _ in range(2):
-            await visit.subscribed(last=3)
-            await visit.error("HISTORY_TRUNCATED", requestedAfter=0, firstAvailable=2)
-            await visit.replay(2, 3)
-        await visit.event(5)
+        await twice(lambda: visit.subscribed(last=3))
+        await twice(lambda: visit.error("HISTORY_TRUNCATED", requestedAfter=0, firstAvailable=2))
+        await twice(lambda: visit.replay(2, 3))
+        await twice(lambda: visit.event(5))
         await visit.event(4)
-        await visit.event(5)
+        await twice(lambda: visit.error("CURSOR_INVALID", epoch="two"))
+        await twice(lambda: visit.event(1))
+        await twice(lambda: visit.position(1))
         await ends(visit)
 
     async with scripted(play) as stage:
-        gap = Gap("job", "optimization", 0, 2, None)
-        assert (await taken(watch("job", url=stage.url)))[:4] == [gap, 2, 3, gap]
-    # A gap is told again once there were events since it was told: it may be another.
+        items = await taken(watch("job", url=stage.url))
+    gap, reset = Gap("job", "optimization", 0, 2, None), Reset("job", "optimization", "two")
+    assert items == [gap, 2, 3, 5, reset, 1, 99]
 
 
 async def test_a_gap_stands_where_events_are_missing() -> None:

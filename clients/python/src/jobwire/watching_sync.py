@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from jobwire.conversation import Cursor, OnTruncated
+from jobwire.errors import JobwireError
 from jobwire.events import Item
 from jobwire.life_cycle import Outcome
 from jobwire.tokens import Token
@@ -51,7 +52,11 @@ class SyncWatch(Iterator[Item]):
         return self
 
     def __next__(self) -> Item:
-        item = None if self._is_closed else self._run(_next(self._watch))
+        try:
+            item = None if self._is_closed else self._run(_next(self._watch))
+        except JobwireError:
+            self.close()
+            raise
         if item is None:
             self.close()
             raise StopIteration

@@ -10,13 +10,16 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from jobwire.life_cycle import LIFE_CYCLE_TYPES
 from jobwire.names import checked_event_type
 
 # What the stream takes of one event, in bytes.
 LARGEST_EVENT = 512 * 1024
+
+# Headers, each with its value.
+Trace: TypeAlias = tuple[tuple[str, str], ...]
 
 _log = logging.getLogger("jobwire")
 
@@ -29,7 +32,7 @@ class Envelope:
     event_type: str
     body: bytes
     key: str | None
-    trace: tuple[tuple[str, str], ...]
+    trace: Trace
 
     @property
     def is_life_cycle(self) -> bool:
@@ -72,7 +75,7 @@ def now() -> str:
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def current_trace() -> tuple[tuple[str, str], ...]:
+def current_trace() -> Trace:
     """Return the headers of OpenTelemetry's current span; none without it, or without a span."""
     # Who has a span has imported this; so nothing has to be imported here.
     tracing = sys.modules.get("opentelemetry.trace")

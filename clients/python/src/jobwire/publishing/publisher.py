@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -13,7 +11,7 @@ from typing import Any, TypeVar
 
 from jobwire.names import checked_key, checked_name
 from jobwire.publishing.endpoint import Endpoint
-from jobwire.publishing.envelope import Envelope, current_trace, encoded
+from jobwire.publishing.envelope import current_trace, encoded
 from jobwire.publishing.outbox import Limits, Statistics
 from jobwire.publishing.sender import JobSender
 from jobwire.tokens import Token
@@ -41,9 +39,6 @@ class Publisher:
         self.job_id = checked_name("job", job_id)
         self.kind = checked_name("kind", kind)
         self._arguments = (url, token, nats_options, limits)
-        self._numbers = itertools.count(1)
-        # Numbers and the queue have to agree, whichever thread publishes.
-        self._order = threading.Lock()
         self._sender = JobSender(self.kind, self.job_id, Endpoint(url, token, nats_options), limits)
 
     @property
@@ -100,8 +95,6 @@ class Publisher:
         try:
             body = encoded(event_type, data, iteration, stage, timestamp)
             key = None if key is None else checked_key(key)
-            with self._order:
-                number = next(self._numbers)
-                self._sender.put(Envelope(number, event_type, body, key, current_trace()))
+            self._sender.put(event_type, body, key, current_trace())
         except Exception:
             _log.exception("job %s: a %s event is not published", self.job_id, event_type)

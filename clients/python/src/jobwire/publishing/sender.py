@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
+import threading
 import time
 
 from jobwire.backoff import Backoff
 from jobwire.publishing.endpoint import Endpoint
-from jobwire.publishing.envelope import Envelope
+from jobwire.publishing.envelope import Envelope, Trace
 from jobwire.publishing.outbox import Limits, Outbox
 from jobwire.publishing.transport import Batch, Outage, Rejected, Transport
 from jobwire.publishing.worker import register, worker
@@ -33,6 +35,8 @@ class JobSender:
     def begin_anew(self) -> None:
         """Begin with nothing: at first, and in the child after a fork."""
         self.outbox = Outbox(self._limits)
+        self._order = threading.Lock()
+        self._numbers = itertools.count(1)
         # Of its own in each process: else a child's events would pass for the parent's.
         self._name = os.urandom(9).hex()
         self._transport: Transport | None = None
@@ -40,9 +44,12 @@ class JobSender:
         self._cut_off_since: float | None = None
         self._dropped = 0
 
-    def put(self, envelope: Envelope) -> None:
+    def put(self, event_type: str, body: bytes, key: str | None, trace: Trace) -> None:
         """Add an event, and have it sent."""
-        needs_sender, dropped = self.outbox.put(envelope)
+        # Numbers and the queue have to agree, whichever thread publishes.
+        with self._order:
+            envelope = Envelope(next(self._numbers), event_type, body, key, trace)
+            needs_sender, dropped = self.outbox.put(envelope)
         self._count_dropped(dropped)
         if needs_sender:
             try:
@@ -103,7 +110,7 @@ class JobSender:
         if self._cut_off_since is None:
             self._cut_off_since = time.monotonic()
             _log.warning(
-                "job %s: events wait, %s cannot be reached: %s",
+                "job %s: events wait for %s: %s",
                 self._job_id,
                 transport,
                 outage.reason,
