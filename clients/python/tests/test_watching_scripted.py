@@ -12,7 +12,7 @@ import pytest
 import jobwire
 from jobwire import Event, Gap, Reset, watch
 from jobwire.watching import Watch
-from scripted import Visit, patiently, scripted
+from scripted import Visit, event, patiently, scripted
 from stage import signed, within
 
 
@@ -486,6 +486,21 @@ async def test_a_cursor_covers_what_was_yielded_and_no_more() -> None:
         await within("an event", anext(watched))
         await within("an event", anext(watched))
         assert watched.cursor == jobwire.Cursor(3, "one")
+
+
+async def test_what_was_not_yielded_is_not_covered_when_the_watch_is_closed() -> None:
+    async def play(visit: Visit) -> None:
+        await visit.hear()
+        await visit.subscribed(last=3)
+        data = [event(1), event(2), event(3, "job_completed")]
+        await visit.say(type="replay", jobId="job", data=data)
+        await visit.rest()
+
+    async with scripted(play) as stage:
+        async with watch("job", url=stage.url) as watched:
+            await within("an event", anext(watched))
+        assert watched.cursor == jobwire.Cursor(1, "one")
+        assert (watched.last_event_id, watched.outcome) == (1, None)
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ class Watch(AsyncIterator[Item]):
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the job ended; None while it has not."""
-        return self._conversation.outcome
+        """How the job ended; None while it has not, or its end was not yielded yet."""
+        return None if self._items else self._conversation.outcome
 
     @property
     def state(self) -> ConnectionState | None:
@@ -114,7 +114,10 @@ class Watch(AsyncIterator[Item]):
 
     async def aclose(self) -> None:
         """Stop watching. Nothing more is yielded."""
-        self._items.clear()
+        if self._items:
+            # What was not yielded was not seen: another watch has to begin before it.
+            self._conversation.cursor, self._conversation.outcome = self._told, None
+            self._items.clear()
         await self._finish("closed", "closed here")
 
     async def __aenter__(self) -> Watch:
