@@ -48,7 +48,7 @@ export interface Callbacks<Types = EventData> {
   onEvent?: ((event: JobEvent<Types>) => void) | undefined;
   onGap?: ((gap: GapEvent) => void) | undefined;
   onReset?: ((reset: ResetEvent) => void) | undefined;
-  /** The watch was refused and is over. Without it the error is thrown where nobody catches it. */
+  /** The watch was refused and is over. Without this callback the error is thrown where nobody catches it. */
   onError?: ((error: JobwireError) => void) | undefined;
 }
 
@@ -57,6 +57,12 @@ export interface WatchHandle {
   /** Everything up to here was told. */
   readonly cursor: Cursor;
   close(): void;
+}
+
+/** What the parts of an iteration tell each other. */
+interface Loop {
+  over?: { error?: unknown };
+  wake(): void;
 }
 
 const NAME = /^[\w-]{1,128}$/;
@@ -81,24 +87,35 @@ export class Job<Types = EventData> {
    * The job's events. Ends when the job has ended; throws a `JobwireError` when it is refused, and the
    * signal's reason when it is aborted. An event counts as seen when the next is asked for.
    */
-  async *events(options: IterationOptions = {}): AsyncGenerator<JobEvent<Types>, void, undefined> {
+  events(options: IterationOptions = {}): AsyncGenerator<JobEvent<Types>, void, undefined> {
+    const loop: Loop = { wake() {} };
+    const events = this.#read(options, loop);
+    const leave = events.return.bind(events);
+    // By itself a generator hears of its end only when it does not wait for anything.
+    events.return = (value) => {
+      loop.over ??= {};
+      loop.wake();
+      return leave(value);
+    };
+    return events;
+  }
+
+  async *#read(options: IterationOptions, loop: Loop): AsyncGenerator<JobEvent<Types>, void, undefined> {
     const { signal, buffer = 1 << 20 } = options;
     const place = await this.#place(options);
     signal?.throwIfAborted();
     const queue: [event: JobEvent, size: number, cursor: Cursor][] = [];
     let waiting = 0;
-    let wake = () => {};
-    let over: { error?: unknown } | undefined;
     const end = (error: unknown) => {
-      over ??= { error };
-      wake();
+      loop.over ??= { error };
+      loop.wake();
     };
     const watch = this.#open(this, { ...options, ...place }, {
       take(event, size) {
         queue.push([event, size, watch.cursor]);
         return (waiting += size) < buffer;
       },
-      flush: () => wake(),
+      flush: () => loop.wake(),
       end,
     });
     const abort = () => {
@@ -116,12 +133,12 @@ export class Job<Types = EventData> {
           // More is to be had, and there is room for it.
           if (watch.parked && waiting < buffer / 2) watch.resume();
           yield next[0] as JobEvent<Types>;
-        } else if (over) {
-          if (over.error) throw over.error;
+        } else if (loop.over) {
+          if (loop.over.error) throw loop.over.error;
           return;
         } else {
           this.#save(options, (seen = watch.cursor));
-          await new Promise<void>((resolve) => (wake = resolve));
+          await new Promise<void>((resolve) => (loop.wake = resolve));
         }
       }
     } finally {
@@ -146,7 +163,7 @@ export class Job<Types = EventData> {
       flush: () => this.#save(options, watch?.cursor),
       end(error) {
         signal?.removeEventListener('abort', close);
-        if (!error || isClosed) return;
+        if (!error || isClosed || error.code === 'CLOSED') return;
         attempt(() => {
           if (!onError) throw error;
           onError(error);

@@ -78,6 +78,8 @@ export class Watch {
   #boundary = Infinity;
   #told = '';
   #isEnded = false;
+  /** Why the connection is lost. */
+  #reason = '';
   #isStale = false;
   #staleTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -163,9 +165,10 @@ export class Watch {
   lost(reason: string, retryIn: number): void {
     this.active = false;
     if (this.#isEnded) return; // There is nothing to be missed.
+    this.#reason = reason;
     this.#staleTimer ??= setTimeout(() => {
       this.#isStale = true;
-      this.#tell('stale', reason);
+      this.#tell('stale', this.#reason);
     }, this.staleAfter);
     this.#tell(this.#isStale ? 'stale' : 'reconnecting', reason, retryIn);
   }
