@@ -52,10 +52,13 @@ export interface MalformedEvent {
 
 export type ControlEvent = GapEvent | ResetEvent | MalformedEvent;
 
-declare const notListed: unique symbol;
-
-/** An event type that is not in the list. It equals no type of the list, so that a comparison narrows. */
-export type OtherType = string & { readonly [notListed]: true };
+/**
+ * An event type that is not in the list: any text. To the compiler it equals none of the list, so that a
+ * comparison narrows; to compare with a type that is not in the list, add it to the list.
+ */
+export declare enum OtherType {
+  any = '',
+}
 
 /** Everything that can come, told apart by `eventType`. `Types` maps types to what `data` holds. */
 export type JobEvent<Types = EventData> =

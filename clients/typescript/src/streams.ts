@@ -31,32 +31,29 @@ async function refusalOf(answer: Response, http: Http): Promise<Interruption> {
   return new Interruption({ type: 'error', code: answer.status === 401 ? 'UNAUTHORIZED' : 'REFUSED', ...told, error });
 }
 
-/** Blocks of a stream of events. */
-async function* blocksOf(body: ReadableStream<Uint8Array>, abort: () => void) {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+/** Blocks of a stream of events, until it ends, is aborted or falls silent. */
+async function* blocksOf(body: ReadableStream<Uint8Array>, signal: AbortSignal) {
   const decoder = new TextDecoder();
   const reader = body.getReader();
+  // Not every fetch ends a read that is under way when it is aborted.
+  const cancel = () => void reader.cancel().catch(() => {});
+  signal.addEventListener('abort', cancel);
   let rest = '';
   let block: Record<string, string> = {};
-  try {
-    for (;;) {
-      timer = setTimeout(abort, SILENCE);
-      const { done, value } = await reader.read();
-      clearTimeout(timer);
-      if (done) return;
-      const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
-      rest = lines.pop()!;
-      for (const line of lines) {
-        const [, name, text] = /^([^:]*):? ?(.*?)\r?$/.exec(line) as unknown as [string, string, string];
-        if (name) block[name] = name in block ? `${block[name]}\n${text}` : text;
-        else if (line[0] !== ':') {
-          yield block;
-          block = {};
-        }
+  for (;;) {
+    const timer = setTimeout(cancel, SILENCE);
+    const { done, value } = await reader.read().finally(() => clearTimeout(timer));
+    if (done) return;
+    const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const [, name, text] = /^([^:]*):? ?(.*?)\r?$/.exec(line) as unknown as [string, string, string];
+      if (name) block[name] = name in block ? `${block[name]}\n${text}` : text;
+      else if (line[0] !== ':') {
+        yield block;
+        block = {};
       }
     }
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -81,8 +78,7 @@ export function openStreams(http: Http, receive: Receiver): Transport {
     return answer.json();
   }
 
-  async function read({ kind, jobId, afterEventId, epoch }: Message, controller: AbortController) {
-    const { signal } = controller;
+  async function read({ kind, jobId, afterEventId, epoch }: Message, signal: AbortSignal) {
     const tell = (message: Message, size = 0) =>
       signal.aborted || receive({ kind, jobId, ...message }, size);
     const state = await stateOf(kind, jobId, signal);
@@ -102,7 +98,7 @@ export function openStreams(http: Http, receive: Receiver): Transport {
     if (answer.status === 204) throw unavailable('The job has ended', ENDED);
     if (!answer.ok) throw await refusalOf(answer, http);
     let retry: number | undefined;
-    for await (const block of blocksOf(answer.body!, () => controller.abort())) {
+    for await (const block of blocksOf(answer.body!, signal)) {
       if (block.retry) retry = Number(block.retry);
       if (!block.data) continue;
       const event = JSON.parse(block.data);
@@ -115,9 +111,9 @@ export function openStreams(http: Http, receive: Receiver): Transport {
   async function follow(request: Message, key: string) {
     const controller = new AbortController();
     streams.set(key, controller);
-    const error = await read(request, controller).catch((error: Error) => error);
+    const error = await read(request, controller.signal).catch((error: Error) => error);
     if (streams.get(key) !== controller) return;
-    streams.delete(key);
+    stop(key);
     const { told } = error instanceof Interruption ? error : unavailable((error as Error).message);
     const { kind, jobId } = request;
     receive({ kind, jobId, ...told }, 0);
