@@ -11,7 +11,6 @@ import { build } from 'esbuild';
 const INTERNAL = [
   'accepted',
   'active',
-  'base',
   'begin',
   'changed',
   'check',

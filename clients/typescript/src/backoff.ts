@@ -11,26 +11,24 @@ export interface BackoffOptions {
 /** What lasted so long counts as having worked; shorter, and the waits go on growing. */
 const STEADY = 10_000;
 
-export class Backoff {
-  #attempts = 0;
-  #goodSince = 0;
-  readonly #first: number;
-  readonly #most: number;
-
-  constructor({ first = 500, most = 30_000 }: BackoffOptions = {}) {
-    this.#first = first;
-    this.#most = most;
-  }
-
+export interface Backoff {
   /** It works now. */
-  good(): void {
-    this.#goodSince ||= Date.now();
-  }
-
+  good(): void;
   /** Milliseconds to wait now that it failed. */
-  next(): number {
-    if (this.#goodSince && Date.now() - this.#goodSince > STEADY) this.#attempts = 0;
-    this.#goodSince = 0;
-    return Math.random() * Math.min(this.#most, this.#first * 2 ** this.#attempts++);
-  }
+  next(): number;
+}
+
+export function backOff({ first = 500, most = 30_000 }: BackoffOptions): Backoff {
+  let attempts = 0;
+  let goodSince = 0;
+  return {
+    good() {
+      goodSince ||= Date.now();
+    },
+    next() {
+      if (goodSince && Date.now() - goodSince > STEADY) attempts = 0;
+      goodSince = 0;
+      return Math.random() * Math.min(most, first * 2 ** attempts++);
+    },
+  };
 }

@@ -5,8 +5,8 @@ import { Connection } from './connection.js';
 import { isControl, type EventData, type GapEvent, type JobEvent, type ResetEvent } from './events.js';
 import { JobwireError } from './failure.js';
 import { memoryStore, type Cursor, type CursorStore } from './store.js';
-import { Tokens, type TokenSource } from './tokens.js';
-import { Http, type WebSocketConstructor } from './transport.js';
+import { tokensFrom, type TokenSource } from './tokens.js';
+import { httpTo, type WebSocketConstructor } from './transport.js';
 import { attempt, Watch, type Sink, type WatchTerms } from './watch.js';
 
 export interface ClientOptions {
@@ -211,7 +211,7 @@ export class Client {
     const { transport = 'auto', kind = 'optimization', path = '/ws/optimization' } = options;
     const WebSocket = transport === 'sse' ? undefined : (options.WebSocket ?? globalThis.WebSocket);
     if (transport === 'websocket' && !WebSocket) {
-      throw new TypeError('No WebSocket here: give one as the option WebSocket');
+      throw new TypeError('No WebSocket here: pass one as WebSocket');
     }
     const url = new URL(options.url ?? '', globalThis.document?.baseURI);
     if (!/^(http|ws)s?:$/.test(url.protocol)) throw new TypeError(`url begins with http: or https:, not ${url.protocol}`);
@@ -220,7 +220,7 @@ export class Client {
     this.#store = options.store ?? memoryStore();
     this.#staleAfter = options.staleAfter ?? 15_000;
     this.#connection = new Connection({
-      http: new Http(base, new Tokens(options.token), options.fetch ?? globalThis.fetch),
+      http: httpTo(base, tokensFrom(options.token), options.fetch ?? globalThis.fetch),
       WebSocket,
       webSocketUrl: base.replace(/^http/, 'ws') + path + (options.kind ? `?kind=${kind}` : ''),
       mayFallBack: transport === 'auto',

@@ -1,7 +1,7 @@
 // The one connection of a client: opened when something is watched, tried again when it is lost, closed
 // when nothing is watched any more.
 
-import { Backoff, type BackoffOptions } from './backoff.js';
+import { backOff, type Backoff, type BackoffOptions } from './backoff.js';
 import { JobwireError } from './failure.js';
 import { openSocket } from './socket.js';
 import { Subscription, type Link } from './subscription.js';
@@ -34,26 +34,25 @@ export class Connection implements Link {
   #transport: Transport | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #renewal: ReturnType<typeof setTimeout> | undefined;
-  #linger: ReturnType<typeof setTimeout> | undefined;
   /** Counts connections, so that what an old one still has to say is recognised. */
   #attempt = 0;
   #isActive = false;
   #isHinted = false;
-  #wasOpen = false;
-  #blocked = 0;
+  /** How often WebSockets seemed to be stopped. Never, once one was open. */
+  #blocked: number;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.backoff = options.backoff;
-    this.#backoff = new Backoff(options.backoff);
+    this.#backoff = backOff(options.backoff);
+    this.#blocked = options.mayFallBack ? 0 : -Infinity;
   }
 
   /** The subscription of a job; the connection is opened if this is the first. */
   subscription(kind: string, jobId: string): Subscription {
     const key = `${kind}/${jobId}`;
     let subscription = this.#subscriptions.get(key);
-    if (!subscription) this.#subscriptions.set(key, (subscription = new Subscription(kind, jobId, this)));
-    clearTimeout(this.#linger);
+    if (!subscription) this.#subscriptions.set(key, (subscription = new Subscription(kind, jobId, key, this)));
     if (!this.#isActive) {
       this.#isActive = true;
       this.#listen('addEventListener');
@@ -63,31 +62,28 @@ export class Connection implements Link {
   }
 
   send(message: Message): void {
-    this.#transport!.send(message);
+    if (this.isOpen) this.#transport!.send(message);
   }
 
   forget(subscription: Subscription): void {
-    const key = `${subscription.kind}/${subscription.jobId}`;
+    const { key } = subscription;
     // There may be another one for the job by now.
     if (this.#subscriptions.get(key) === subscription) this.#subscriptions.delete(key);
-    if (!this.#isActive || this.#subscriptions.size) return;
-    clearTimeout(this.#linger);
-    this.#linger = setTimeout(() => this.close(), LINGER);
+    if (this.#isActive) setTimeout(() => this.#subscriptions.size || this.close(), LINGER);
   }
 
   /** Ends everything. */
   close(error = new JobwireError('CLOSED', 'The client was closed')): void {
     this.#isActive = false;
-    this.#attempt++;
     this.#leave();
     clearTimeout(this.#timer);
-    clearTimeout(this.#linger);
     this.#listen('removeEventListener');
     for (const { watches } of this.#subscriptions.values()) watches.forEach((watch) => watch.close(error));
     this.#subscriptions.clear();
   }
 
   #leave(): void {
+    this.#attempt++;
     this.isOpen = false;
     clearTimeout(this.#renewal);
     this.#transport?.close();
@@ -107,7 +103,10 @@ export class Connection implements Link {
         this.#opened();
       } else {
         this.#transport = openSocket(WebSocket!, webSocketUrl, token, silence, {
-          open: () => this.#opened(),
+          open: () => {
+            this.#blocked = -Infinity;
+            this.#opened();
+          },
           message: this.#receive,
           close: (code, reason) => void this.#closed(code, reason),
         });
@@ -119,8 +118,6 @@ export class Connection implements Link {
 
   #opened(): void {
     this.isOpen = true;
-    this.#blocked = 0;
-    this.#wasOpen = true;
     this.#options.http.tokens.accepted();
     this.#renewLater();
     for (const subscription of this.#subscriptions.values()) subscription.sync();
@@ -141,13 +138,13 @@ export class Connection implements Link {
     // The reason is when to come back.
     if (code === 1012 && +reason >= 0) return this.#lost('The gateway restarts', +reason);
     // 1013: not at once, and more slowly each time.
-    this.#lost(reason || `The connection was lost (${code})`, undefined, code === 1013 ? 1000 : 0);
+    this.#lost(reason || `The connection broke (${code})`, undefined, code === 1013 ? 1000 : 0);
   }
 
   /** A browser does not say why a WebSocket cannot be opened. The same server over HTTP does. */
   async #couldNotOpen(reason: string): Promise<void> {
     const attempt = this.#attempt;
-    const { http, mayFallBack } = this.#options;
+    const { http } = this.#options;
     const [first] = this.#subscriptions.values();
     const answer =
       first && (await http.get(first.kind, first.jobId, AbortSignal.timeout(LOOK)).catch(() => undefined));
@@ -157,8 +154,8 @@ export class Connection implements Link {
     if (status === 403 || (status === 401 && !http.tokens.refused())) {
       return this.close(new JobwireError(told?.code ?? 'REFUSED', told?.error ?? `HTTP ${status}`));
     }
-    if (status && status < 429 && status !== 401 && mayFallBack && !this.#wasOpen) this.#blocked++;
-    this.#lost(told?.error ?? (reason || 'The gateway cannot be reached'), answer && http.retryAfter(answer));
+    if (status && status < 429 && status !== 401) this.#blocked++;
+    this.#lost(told?.error ?? (reason || 'The gateway is out of reach'), answer && http.retryAfter(answer));
   }
 
   #lost(reason: string, hint?: number, least = 0): void {
@@ -171,13 +168,13 @@ export class Connection implements Link {
   /** A token is replaced on the connection before it expires. */
   #renewLater(): void {
     const { tokens } = this.#options.http;
-    const delay = Math.max(1000, tokens.renewAt - Date.now());
+    const delay = Math.max(1000, tokens.renewAt() - Date.now());
     // A longer time cannot be set, and would be over at once.
     if (delay > 2 ** 31 - 1) return;
     this.#renewal = setTimeout(async () => {
       const attempt = this.#attempt;
       const token = await tokens.get().catch(() => undefined);
-      if (attempt !== this.#attempt || !this.isOpen) return;
+      if (attempt !== this.#attempt) return;
       if (token !== undefined) this.send({ type: 'auth', token });
       this.#renewLater();
     }, delay);

@@ -11,7 +11,7 @@ const IMPATIENCE = 5_000;
 export interface SocketEvents {
   open(): void;
   message: Receiver;
-  /** It is over. `code` is 0 where there was no closing handshake. */
+  /** It is over. `code` is 0 where we gave it up. */
   close(code: number, reason: string): void;
 }
 
@@ -72,7 +72,7 @@ export function openSocket(
     }
     events.message(message, data.length);
   };
-  socket.onclose = ({ code, reason }) => end(code === 1006 ? 0 : code, reason);
+  socket.onclose = ({ code, reason }) => end(code, reason);
   socket.onerror = () => {}; // A close follows, which tells as much.
 
   return { send, close, check: () => ask(IMPATIENCE) };

@@ -1,7 +1,7 @@
 // One job on the connection, for however many watches of it. The gateway has one subscription for it;
 // it begins at the place of the watch that is furthest behind, and the others drop what they had.
 
-import { Backoff, type BackoffOptions } from './backoff.js';
+import { backOff, type Backoff, type BackoffOptions } from './backoff.js';
 import { LIFE_CYCLE, type StoredEvent } from './events.js';
 import { JobwireError } from './failure.js';
 import type { Message } from './transport.js';
@@ -13,6 +13,7 @@ const MOST_TYPES = 64;
 export interface Link {
   readonly isOpen: boolean;
   readonly backoff: BackoffOptions;
+  /** Does nothing while it is not open. */
   send(message: Message): void;
   /** Nobody watches this job any more. */
   forget(subscription: Subscription): void;
@@ -35,9 +36,10 @@ export class Subscription {
   constructor(
     readonly kind: string,
     readonly jobId: string,
+    readonly key: string,
     readonly link: Link,
   ) {
-    this.#backoff = new Backoff(link.backoff);
+    this.#backoff = backOff(link.backoff);
   }
 
   /** Brings the gateway to what the watches want, once all of them have said so. */
@@ -61,14 +63,12 @@ export class Subscription {
   }
 
   #subscribe(reading: Watch[]): void {
-    const placed = reading.filter((watch) => watch.last !== undefined);
-    const furthest = placed.reduce<Watch | undefined>(
-      (least, watch) => (least && least.last! <= watch.last! ? least : watch),
-      undefined,
-    );
-    const types = reading.some((watch) => !watch.terms.types)
-      ? []
-      : [...new Set([...LIFE_CYCLE, ...reading.flatMap((watch) => watch.terms.types!)])];
+    const [furthest] = reading
+      .filter((watch) => watch.last !== undefined)
+      .sort((one, other) => one.last! - other.last!);
+    // Wherever the gateway cannot leave out the rest, the watches do.
+    const types = [...new Set([...LIFE_CYCLE, ...reading.flatMap(({ terms }) => terms.types ?? [])])];
+    const isFiltered = types.length <= MOST_TYPES && reading.every(({ terms }) => terms.types);
     this.#after = furthest?.last;
     this.#epoch = this.#after ? furthest!.epoch : undefined;
     this.#joined = reading;
@@ -77,13 +77,13 @@ export class Subscription {
     this.#send('subscribe', {
       afterEventId: this.#after,
       epoch: this.#epoch,
-      eventTypes: types.length && types.length <= MOST_TYPES ? types : undefined,
+      eventTypes: isFiltered ? types : undefined,
       position: true,
     });
   }
 
   #send(type: string, fields = {}): void {
-    if (this.link.isOpen) this.link.send({ type, kind: this.kind, jobId: this.jobId, ...fields });
+    this.link.send({ type, kind: this.kind, jobId: this.jobId, ...fields });
   }
 
   /** The connection is lost, or this job's part of it. */
@@ -111,9 +111,8 @@ export class Subscription {
       case 'subscribed':
         return this.#subscribed(message);
       case 'replay':
-        return this.#take(message.data, size);
       case 'event':
-        return this.#take([message.event], size);
+        return this.#take(message.data ?? [message.event], size);
       case 'position':
         return this.watches.forEach((watch) => watch.flush(message.id));
       case 'error':

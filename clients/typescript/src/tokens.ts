@@ -13,37 +13,42 @@ function expiryOf(token: string): number {
   }
 }
 
-export class Tokens {
-  /** When to get another one, in milliseconds since 1970. */
-  renewAt = Infinity;
-  #token: string | undefined;
-  #asking: Promise<string> | undefined;
-  #refusals = 0;
-
-  constructor(readonly source?: TokenSource) {}
-
+export interface Tokens {
   /** The token to use now. */
-  async get(): Promise<string | undefined> {
-    const { source } = this;
-    if (typeof source !== 'function') return source;
-    if (this.#token !== undefined && Date.now() < this.renewAt) return this.#token;
-    this.#asking ??= (async () => source())().finally(() => (this.#asking = undefined));
-    const token = await this.#asking;
-    if (token !== this.#token) {
-      this.#token = token;
-      const expiry = expiryOf(token);
-      this.renewAt = expiry - Math.min(60_000, Math.max(0, expiry - Date.now()) / 5);
-    }
-    return token;
-  }
-
-  accepted(): void {
-    this.#refusals = 0;
-  }
-
+  get(): Promise<string | undefined>;
+  /** When to get another one, in milliseconds since 1970. */
+  renewAt(): number;
+  /** The gateway took it. */
+  accepted(): void;
   /** The gateway did not take it. Whether another attempt, with a new one, is worth making. */
-  refused(): boolean {
-    this.#token = undefined;
-    return typeof this.source === 'function' && !this.#refusals++;
-  }
+  refused(): boolean;
+}
+
+export function tokensFrom(source: TokenSource | undefined): Tokens {
+  const isRenewable = typeof source === 'function';
+  let token = isRenewable ? undefined : source;
+  let renewAt = Infinity;
+  let asking: Promise<string> | undefined;
+  let refusals = 0;
+  return {
+    async get() {
+      if (!isRenewable || (token !== undefined && Date.now() < renewAt)) return token;
+      asking ??= (async () => source())().finally(() => (asking = undefined));
+      const fresh = await asking;
+      if (fresh !== token) {
+        token = fresh;
+        const expiry = expiryOf(fresh);
+        renewAt = expiry - Math.min(60_000, Math.max(0, expiry - Date.now()) / 5);
+      }
+      return fresh;
+    },
+    renewAt: () => renewAt,
+    accepted() {
+      refusals = 0;
+    },
+    refused() {
+      if (isRenewable) token = undefined;
+      return isRenewable && !refusals++;
+    },
+  };
 }

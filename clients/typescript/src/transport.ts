@@ -32,26 +32,22 @@ export interface Transport {
 /** Takes a message; `size`: its characters, as a measure of memory. */
 export type Receiver = (message: Message, size: number) => void;
 
-/** Where the gateway is, and how to ask it something over HTTP. */
-export class Http {
-  constructor(
-    readonly base: string,
-    readonly tokens: Tokens,
-    readonly fetch: typeof globalThis.fetch,
-  ) {}
-
+/** How to ask the gateway something over HTTP. */
+export interface Http {
+  readonly tokens: Tokens;
   /** Asks for a job's state, or with `rest` for what is below it. */
-  async get(kind: string, jobId: string, signal: AbortSignal, rest = '', accept = 'application/json') {
-    const token = await this.tokens.get();
+  get(kind: string, jobId: string, signal: AbortSignal, rest?: string, accept?: string): Promise<Response>;
+  /** What `Retry-After` says, in milliseconds. */
+  retryAfter(answer: Response): number | undefined;
+}
+
+export const httpTo = (base: string, tokens: Tokens, fetch: typeof globalThis.fetch): Http => ({
+  tokens,
+  async get(kind, jobId, signal, rest = '', accept = 'application/json') {
+    const token = await tokens.get();
     const headers: Record<string, string> = { accept };
     if (token !== undefined) headers.authorization = `Bearer ${token}`;
-    // In a browser fetch wants to be called as a function of the window.
-    const { fetch } = this;
-    return fetch(`${this.base}/api/v1/jobs/${kind}/${jobId}${rest}`, { headers, signal, cache: 'no-store' });
-  }
-
-  /** What `Retry-After` says, in milliseconds. */
-  retryAfter(answer: Response): number | undefined {
-    return +answer.headers.get('retry-after')! * 1000 || undefined;
-  }
-}
+    return fetch(`${base}/api/v1/jobs/${kind}/${jobId}${rest}`, { headers, signal, cache: 'no-store' });
+  },
+  retryAfter: (answer) => +answer.headers.get('retry-after')! * 1000 || undefined,
+});

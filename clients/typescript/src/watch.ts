@@ -148,7 +148,7 @@ export class Watch {
     if (this.last! >= firstAvailable - 1) return;
     const gap = { requestedAfter: Math.max(requestedAfter, this.last!), firstAvailable, lastEventId };
     if (this.terms.onTruncated === 'fail') {
-      this.close(new JobwireError('HISTORY_TRUNCATED', 'Events after the cursor may be gone', gap));
+      this.close(new JobwireError('HISTORY_TRUNCATED', 'Events may be gone', gap));
     } else this.#put({ eventType: '$gap', ...gap }, 0);
   }
 
