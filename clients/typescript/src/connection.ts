@@ -9,6 +9,8 @@ import type { Http, Message, Transport, WebSocketConstructor } from './transport
 
 /** It is kept for so long after the last watch: pages often watch the next moment again. */
 const LINGER = 1_000;
+/** No wait is longer, whatever is asked for: longer ones cannot be set, and would be over at once. */
+const LONGEST = 2 ** 31 - 1;
 /** A refused opening is looked into for so long. */
 const LOOK = 5_000;
 /** So many openings must fail while HTTP works, before something in between is taken to stop WebSockets. */
@@ -73,7 +75,7 @@ export class Connection implements Link {
   }
 
   /** Ends everything. */
-  close(error = new JobwireError('CLOSED', 'The client was closed')): void {
+  close(error = new JobwireError('CLOSED', 'Closed')): void {
     this.#isActive = false;
     this.#leave();
     clearTimeout(this.#timer);
@@ -136,9 +138,9 @@ export class Connection implements Link {
     if (!wasOpen) return this.#couldNotOpen(reason);
     if (code === 4001 && !tokens.refused()) return this.close(new JobwireError('UNAUTHORIZED', reason));
     // The reason is when to come back.
-    if (code === 1012 && +reason >= 0) return this.#lost('The gateway restarts', +reason);
+    if (code === 1012 && reason && +reason >= 0) return this.#lost('The gateway restarts', +reason);
     // 1013: not at once, and more slowly each time.
-    this.#lost(reason || `The connection broke (${code})`, undefined, code === 1013 ? 1000 : 0);
+    this.#lost(reason || `Closed with ${code}`, undefined, code === 1013 ? 1000 : 0);
   }
 
   /** A browser does not say why a WebSocket cannot be opened. The same server over HTTP does. */
@@ -159,7 +161,7 @@ export class Connection implements Link {
   }
 
   #lost(reason: string, hint?: number, least = 0): void {
-    const delay = hint ?? least + this.#backoff.next();
+    const delay = Math.min(hint ?? least + this.#backoff.next(), LONGEST);
     this.#isHinted = hint !== undefined;
     for (const subscription of this.#subscriptions.values()) subscription.lost(reason, delay);
     this.#timer = setTimeout(() => void this.#connect(), delay);
@@ -169,8 +171,7 @@ export class Connection implements Link {
   #renewLater(): void {
     const { tokens } = this.#options.http;
     const delay = Math.max(1000, tokens.renewAt() - Date.now());
-    // A longer time cannot be set, and would be over at once.
-    if (delay > 2 ** 31 - 1) return;
+    if (delay > LONGEST) return;
     this.#renewal = setTimeout(async () => {
       const attempt = this.#attempt;
       const token = await tokens.get().catch(() => undefined);

@@ -117,7 +117,7 @@ export function snapshots<Types>(job: Job<Types> | undefined, { after, keep = 10
       onEvent: take as never,
       onState(connection) {
         if (connection.reason === 'CLOSED' && !handle) return;
-        state = { ...state, connection };
+        state = { ...state, connection, error: undefined };
         changed();
       },
       onError(error) {

@@ -106,6 +106,15 @@ test('a gateway that restarts says when to come back', async () => {
   assert.equal(sockets.length, 2);
 });
 
+test('a restart without a time is an ordinary loss', async () => {
+  randomly(0.5);
+  await watching();
+  sockets[0].open();
+  await settle();
+  sockets[0].end(1012, '');
+  assert.deepEqual(states.at(-1), { state: 'reconnecting', reason: 'Closed with 1012', retryIn: 250 });
+});
+
 test('a limit is not tried again at once', async () => {
   randomly(0);
   await watching();
