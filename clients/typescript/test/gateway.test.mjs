@@ -77,6 +77,23 @@ describe('the real gateway', { concurrency: true }, () => {
         assert.match(events[0].epoch, /^[0-9a-f]+$/);
       });
 
+      test('what retention took is told as a gap, or ends the watch', async (t) => {
+        const job = newJob();
+        const stored = await deployment.publish(job, [1, 2, 3, 4].map(progress));
+        await deployment.keepNewest(2);
+        // Until then it has the others in memory, and nothing is missing.
+        await deployment.kill();
+        await deployment.startGateway();
+        const after = stored[0];
+        const events = clientOf(t).job(job).events({ after });
+        const [gap, ...rest] = await take(events, 3);
+        assert.deepEqual(gap, { eventType: '$gap', requestedAfter: after, firstAvailable: stored[2], lastEventId: stored[3] });
+        assert.deepEqual(ids(rest), stored.slice(2));
+        await events.return();
+        const strict = takeAll(clientOf(t).job(job).events({ after, onTruncated: 'fail' }));
+        await assert.rejects(strict, { code: 'HISTORY_TRUNCATED' });
+      });
+
       test('a reader that is slow, with a small buffer, gets everything once', async (t) => {
         const job = newJob();
         const stored = [];
@@ -119,6 +136,21 @@ describe('the real gateway', { concurrency: true }, () => {
         assert.ok(states.filter((state) => state === 'reconnecting').length >= 3, states.join());
         assert.equal(states.at(-1), 'ended');
       });
+
+      test('a stream made anew under a watch is told, and gone on with', async (t) => {
+        const job = newJob();
+        const stored = await deployment.publish(job, [{ eventType: 'job_started' }, progress(1)]);
+        const states = [];
+        const events = clientOf(t).job(job).events({ onState: ({ state }) => states.push(state) });
+        assert.deepEqual(ids(await take(events, 2)), stored);
+        await eventually('it is live', () => states.at(-1) === 'live');
+        await deployment.renewStream();
+        const anew = await eventually('the gateway takes events again', () =>
+          deployment.publish(job, [{ eventType: 'job_started' }]).catch(() => undefined),
+        );
+        anew.push(...(await deployment.publish(job, [progress(1), END])));
+        assert.deepEqual(ids(await takeAll(events)), ['$reset', ...anew]);
+      });
     });
   }
 
@@ -138,12 +170,12 @@ describe('the real gateway', { concurrency: true }, () => {
       const stored = await deployment.publish(job, [{ eventType: 'job_started' }]);
       let asked = 0;
       const states = [];
-      const client = clientOf(t, { token: () => (asked++, sign(3)) });
+      const client = clientOf(t, { token: () => (asked++, sign(8)) });
       const reading = takeAll(client.job(job).events({ onState: ({ state }) => states.push(state) }));
-      await new Promise((resolve) => setTimeout(resolve, 6_500));
+      await new Promise((resolve) => setTimeout(resolve, 9_000));
       stored.push(...(await deployment.publish(job, [END])));
       assert.deepEqual(ids(await reading), stored);
-      assert.ok(asked >= 3, `${asked} tokens were asked for`);
+      assert.ok(asked >= 2, `${asked} tokens were asked for`);
       assert.ok(!states.includes('reconnecting'), states.join());
     });
 

@@ -3,8 +3,8 @@
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -121,6 +121,29 @@ export class Deployment {
     const answer = await fetch(`${this.url}/api/v1/jobs/${kind}/${job}/events`, { method: 'POST', headers, body });
     if (!answer.ok) throw new Error(`not published: ${answer.status} ${await answer.text()}`);
     return (await answer.json()).events.map(({ id }) => id);
+  }
+
+  /** One request to JetStream, said in NATS's own protocol, as no other client of it is needed here. */
+  async #jetStream(subject, payload = '') {
+    const socket = connect(new URL(this.natsUrl).port, '127.0.0.1');
+    let heard = '';
+    socket.on('data', (text) => (heard += text));
+    socket.write(`CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB $JS.API.${subject} answer ${payload.length}\r\n${payload}\r\nPING\r\n`);
+    await eventually(`JetStream answers ${subject}`, () => /"success":true|"config"/.test(heard));
+    socket.destroy();
+  }
+
+  /** Lets only so many of the stream's newest events stay, as retention does. */
+  async keepNewest(count) {
+    const definition = JSON.parse(await readFile(new URL('../../../../nats/stream.json', import.meta.url), 'utf8'));
+    await this.#jetStream('STREAM.UPDATE.JOBS', JSON.stringify({ ...definition, max_msgs: count }));
+    await this.#applyStream();
+  }
+
+  /** Makes the stream anew: ids start again. */
+  async renewStream() {
+    await this.#jetStream('STREAM.DELETE.JOBS');
+    await this.#applyStream();
   }
 
   async stop() {
