@@ -32,7 +32,7 @@ before(async () => {
   deployment = await Deployment.start();
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
   server = createServer(async (request, response) => {
-    const name = new URL(request.url, 'http://page').pathname.slice(1);
+    const name = new URL(request.url, 'http://page').pathname.slice(1).replace(/^node_modules\/jobwire\//, '');
     const isDist = /^dist\/\w+\.js$/.test(name);
     const text = isDist ? await readFile(new URL(`../${name}`, import.meta.url)) : files.get(name);
     if (text === undefined) return response.writeHead(name === 'favicon.ico' ? 204 : 404).end();
