@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test chart conformance fuzz supply-chain sbom chaos
+.PHONY: help dev test chart typescript python conformance fuzz supply-chain sbom chaos
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,14 +14,23 @@ test: ## Check format and lints, run all tests (installs what they need)
 	tests/prepare
 	cargo test
 	tests/descriptions/check
-	$(MAKE) chart
+	cargo build
+	$(MAKE) --jobs=3 --output-sync=target chart typescript python
 
 # A nats-server is there once `make test` or `make dev` has fetched one.
-NATS_SERVER ?= $(firstword $(NATS_SERVER_BIN) $(shell command -v nats-server) \
-  $(wildcard $(HOME)/.cache/jobwire/nats-server/*/nats-server) nats-server)
+export JOBWIRE_BIN ?= $(abspath $(or $(CARGO_TARGET_DIR),target)/debug/jobwire)
+export NATS_SERVER ?= $(firstword $(NATS_SERVER_BIN) $(shell command -v nats-server) \
+  $(wildcard $(or $(JOBWIRE_CACHE_DIR),$(HOME)/.cache/jobwire)/nats-server/*/nats-server) nats-server)
+
+# These three, as they are built: cargo build
 chart: ## Check the Helm chart, the Dockerfile and compose.yaml (installs what that needs)
-	cargo build
-	JOBWIRE_BIN=$${CARGO_TARGET_DIR:-target}/debug/jobwire NATS_SERVER=$(NATS_SERVER) helm/check
+	helm/check
+
+typescript: ## Check the TypeScript client (installs what that needs)
+	clients/typescript/check
+
+python: ## Check the Python client (installs what that needs)
+	clients/python/check
 
 # These two: cargo install --locked cargo-deny cargo-cyclonedx
 #
