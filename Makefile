@@ -17,20 +17,15 @@ test: ## Check format and lints, run all tests (installs what they need)
 	cargo build
 	$(MAKE) --jobs=3 --output-sync=target chart typescript python
 
-# A nats-server is there once `make test` or `make dev` has fetched one.
-export JOBWIRE_BIN ?= $(abspath $(or $(CARGO_TARGET_DIR),target)/debug/jobwire)
-export NATS_SERVER ?= $(firstword $(NATS_SERVER_BIN) $(shell command -v nats-server) \
-  $(wildcard $(or $(JOBWIRE_CACHE_DIR),$(HOME)/.cache/jobwire)/nats-server/*/nats-server) nats-server)
-
-# These three, as they are built: cargo build
+# These three try what `cargo build` has built.
 chart: ## Check the Helm chart, the Dockerfile and compose.yaml (installs what that needs)
-	helm/check
+	tests/with_programs helm/check
 
 typescript: ## Check the TypeScript client (installs what that needs)
-	clients/typescript/check
+	tests/with_programs clients/typescript/check
 
 python: ## Check the Python client (installs what that needs)
-	clients/python/check
+	tests/with_programs clients/python/check
 
 # These two: cargo install --locked cargo-deny cargo-cyclonedx
 #
