@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance fuzz supply-chain sbom chaos
+.PHONY: help dev test chart conformance fuzz supply-chain sbom chaos
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,10 +10,18 @@ dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all
 
 test: ## Check format and lints, run all tests (installs what they need)
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	tests/clients/prepare
+	cargo clippy --all-targets --test checker --test soak -- -D warnings
+	tests/prepare
 	cargo test
 	tests/descriptions/check
+	$(MAKE) chart
+
+# A nats-server is there once `make test` or `make dev` has fetched one.
+NATS_SERVER ?= $(firstword $(NATS_SERVER_BIN) $(shell command -v nats-server) \
+  $(wildcard $(HOME)/.cache/jobwire/nats-server/*/nats-server) nats-server)
+chart: ## Check the Helm chart, the Dockerfile and compose.yaml (installs what that needs)
+	cargo build
+	JOBWIRE_BIN=$${CARGO_TARGET_DIR:-target}/debug/jobwire NATS_SERVER=$(NATS_SERVER) helm/check
 
 # These two: cargo install --locked cargo-deny cargo-cyclonedx
 #
@@ -29,6 +37,9 @@ sbom: ## Write what the program is built from to target/jobwire.cdx.json (needs 
 
 # One after the other: each of them uses the whole machine.
 chaos: ## Inject faults for five minutes each and write the figures to docs/reliability.md
+	cargo test --features shuttle --lib window::races
+	JOBWIRE_SIMULATED_WORLDS=10000 cargo test --release --lib simulation
+	JOBWIRE_CHAOS=long cargo test --release --test end_to_end -- --nocapture hostile::crowd
 	JOBWIRE_CHAOS=long cargo test --release --test reliability -- --nocapture --test-threads=1 faults::$(FAULT)
 
 # Not part of test: its cases count in seconds, which a busy machine does not keep.

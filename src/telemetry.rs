@@ -8,9 +8,10 @@ use crate::config::LogFormat;
 
 /// What libraries may log unless they are asked for by name.
 ///
-/// What async-nats logs of its connections, `journal::connection` logs with their names. At `trace`
-/// tungstenite logs every message, and with it the tokens that clients renew.
-const OF_LIBRARIES: &str = "async_nats=warn,tungstenite=debug";
+/// What async-nats logs of its connections, `journal::connection` logs with their names. tungstenite
+/// logs two lines a close at `debug`, and at `trace` every message, with the tokens that clients
+/// renew.
+const OF_LIBRARIES: &str = "async_nats=warn,tungstenite=warn";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn no_message_of_a_client_is_logged_unless_the_library_is_asked_for() {
-        assert!(parse("trace").expect("a filter").to_string().contains("tungstenite=debug"));
+        assert!(parse("trace").expect("a filter").to_string().contains("tungstenite=warn"));
     }
 
     #[test]

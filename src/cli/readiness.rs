@@ -1,12 +1,12 @@
 //! Waiting for a gateway of ours to be ready.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use hyper::StatusCode;
 use tokio::time::{sleep, timeout};
+
+use super::health;
 
 /// Pause between two looks at a gateway that starts.
 const POLL: Duration = Duration::from_millis(100);
@@ -18,17 +18,14 @@ pub(super) async fn until_ready(admin: SocketAddr) {
     }
 }
 
-async fn is_ready(admin: SocketAddr) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(admin).await?;
-    let request = format!("GET /readyz HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut status = String::new();
-    BufReader::new(stream).read_line(&mut status).await?;
-    Ok(status.split(' ').nth(1) == Some("200"))
+async fn is_ready(admin: SocketAddr) -> anyhow::Result<bool> {
+    Ok(health::readiness(admin).await?.0 == StatusCode::OK)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[tokio::test]
@@ -38,6 +35,8 @@ mod tests {
         let server = tokio::spawn(async move {
             for answer in ["HTTP/1.1 503 no\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
+                let mut request = [0; 1024];
+                assert!(stream.read(&mut request).await.expect("a request") > 0);
                 stream.write_all(answer.as_bytes()).await.expect("written");
             }
         });

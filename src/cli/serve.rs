@@ -13,9 +13,9 @@ use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig, TlsConfig};
 use crate::drain::Drain;
 use crate::http::{
-    self, Admin, Intake, OpenConnections, Origins, Places, Public, PublicSource, Publishing,
+    self, Admin, Intake, KernelQueue, OpenConnections, Origins, Places, Public, PublicSource,
+    Publishing, Readiness, Serving,
 };
-use crate::http::{Readiness, Serving};
 use crate::journal::catalog::Catalog;
 use crate::journal::catch_up::CatchUp;
 use crate::journal::connection::{Connection, connect_in_background, jetstream};
@@ -194,10 +194,14 @@ struct Listeners {
 
 impl Listeners {
     fn bind(config: &Config) -> anyhow::Result<Self> {
+        let queue = KernelQueue {
+            send_buffer: config.limits.send_buffer,
+            unconfirmed_timeout: config.timing.unconfirmed_timeout(),
+        };
         let public = config
             .listen
             .iter()
-            .map(|address| http::bind("listen", *address, Some(config.limits.send_buffer)))
+            .map(|address| http::bind("listen", *address, Some(queue)))
             .collect::<Result<Vec<_>, _>>()?;
         let admin = http::bind("admin_listen", config.admin_listen, None)?;
         // On standard output, so that whoever asked for port 0 learns which it became.

@@ -283,6 +283,14 @@ pub struct Timing {
     pub drain: Duration,
 }
 
+impl Timing {
+    /// How long bytes may be under way to a client whose machine confirms none of them. Longer
+    /// than any other silence that ends a connection: a slow reader's machine confirms.
+    pub fn unconfirmed_timeout(&self) -> Duration {
+        self.ping_interval + self.pong_timeout + self.stuck_timeout
+    }
+}
+
 impl Settings {
     /// Merges a configuration file below what was given on the command line and in the
     /// environment, checks everything and fills in the defaults.

@@ -14,6 +14,9 @@ use crate::journal::tail::TailStatus;
 use crate::metrics::Metrics;
 use crate::window::Window;
 
+/// Where readiness is asked for.
+pub const READINESS: &str = "/readyz";
+
 /// What readiness depends on.
 #[derive(Clone)]
 pub struct Readiness {
@@ -64,7 +67,7 @@ impl Admin {
         match request.uri().path() {
             // Does not depend on NATS: an outage must not restart every pod.
             "/livez" => text(StatusCode::OK, "alive\n"),
-            "/readyz" => self.readiness.answer(),
+            READINESS => self.readiness.answer(),
             "/metrics" => self.metrics(),
             _ => HttpError::NotFound.into(),
         }

@@ -22,7 +22,7 @@ mod routes;
 mod server;
 mod upgrade;
 
-pub use admin::{Admin, Readiness};
+pub use admin::{Admin, READINESS, Readiness};
 pub use answer::HttpError;
 pub use events::cursor;
 pub use jobs::Place as PlaceInList;
@@ -30,4 +30,4 @@ pub use origin::Origins;
 pub use peer::OpenConnections;
 pub use places::Places;
 pub use publish::{Intake, PublishMetrics, Publishing, batch};
-pub use server::{BindError, Public, PublicSource, Serving, bind, serve_admin};
+pub use server::{BindError, KernelQueue, Public, PublicSource, Serving, bind, serve_admin};

@@ -58,6 +58,30 @@ pub struct BindError {
     source: io::Error,
 }
 
+/// What the kernel may hold for a client, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct KernelQueue {
+    /// Bytes.
+    pub send_buffer: u32,
+    /// How long bytes may be under way to a machine that confirms none.
+    pub unconfirmed_timeout: Duration,
+}
+
+impl KernelQueue {
+    /// Sets it on a listening socket: accepted ones inherit it.
+    fn apply(self, socket: &TcpSocket) -> io::Result<()> {
+        socket.set_send_buffer_size(self.send_buffer)?;
+        // Whoever gets events is not pinged. Without this a client that is gone without a word,
+        // and gets just so few that the buffer never fills, stayed for a quarter of an hour.
+        #[cfg(target_os = "linux")]
+        {
+            let time = u32::try_from(self.unconfirmed_timeout.as_millis()).unwrap_or(u32::MAX);
+            rustix::net::sockopt::set_tcp_user_timeout(socket, time)?;
+        }
+        Ok(())
+    }
+}
+
 /// Listens on an address.
 ///
 /// # Errors
@@ -65,15 +89,12 @@ pub struct BindError {
 pub fn bind(
     setting: &'static str,
     address: SocketAddr,
-    send_buffer: Option<u32>,
+    queue: Option<KernelQueue>,
 ) -> Result<TcpListener, BindError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
-        // The kernel's buffer is a queue too; accepted sockets inherit its size.
-        if let Some(bytes) = send_buffer {
-            socket.set_send_buffer_size(bytes)?;
-        }
+        queue.map_or(Ok(()), |queue| queue.apply(&socket))?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };

@@ -91,6 +91,8 @@ pub struct Session {
     /// The tick of the worker's wheel at which this session is looked at; `u64::MAX`: none.
     pub(super) armed: Cell<u64>,
     waker: RefCell<Waker>,
+    /// The round of distribution that was last given way to.
+    gave_way_to: Cell<u64>,
     /// When the last event came, for routes that close idle connections.
     pub(super) event_at: Cell<Instant>,
     /// When the next heartbeat message is due, on routes that have them.
@@ -149,6 +151,7 @@ impl Session {
             }),
             armed: Cell::new(u64::MAX),
             waker: RefCell::new(Waker::noop().clone()),
+            gave_way_to: Cell::new(u64::MAX),
             event_at: Cell::new(now),
             heartbeat_at: Cell::new(heartbeat.map(|every| now + every)),
             grant: RefCell::new(None),
@@ -262,7 +265,10 @@ impl Session {
             }
             let mut busy = self.read(context);
             busy |= self.take_answer(context);
-            if !self.state.borrow().blocked && self.state.borrow().ending.is_none() {
+            if self.may_advance() {
+                if self.gives_way() {
+                    break;
+                }
                 busy |= self.advance();
             }
             // What was appended must be written before this task may sleep.
@@ -273,6 +279,23 @@ impl Session {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether a subscription may hand something to the socket.
+    fn may_advance(&self) -> bool {
+        let state = self.state.borrow();
+        !state.blocked && state.ending.is_none() && !state.ready.is_empty()
+    }
+
+    /// Whether live events of others go first. History that a thousand connections begin with at
+    /// once would keep them waiting; once a round, so that history is read whatever is live.
+    fn gives_way(&self) -> bool {
+        let round = self.worker.rounds.get();
+        let gives_way = self.gave_way_to.get() != round && self.worker.is_distribution_due();
+        if gives_way {
+            self.gave_way_to.set(round);
+        }
+        gives_way
     }
 
     /// Whether something can be done about the socket that was not tried yet.

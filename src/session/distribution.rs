@@ -112,6 +112,7 @@ impl Worker {
 
     /// One round; `true` if there is more to do.
     async fn distribute(&self, feed: &Feed) -> bool {
+        self.rounds.set(self.rounds.get() + 1);
         let (from, due, through, head) = match self.collect(feed) {
             Some(collected) => collected,
             None => {

@@ -152,6 +152,8 @@ pub struct Worker {
     pub(super) sessions: RefCell<HashMap<u64, Rc<Session>>>,
     feeds: Vec<Rc<Feed>>,
     wheel: RefCell<Wheel<u64>>,
+    /// Counts the rounds of distribution, all streams together.
+    pub(super) rounds: Cell<u64>,
     now: Cell<Instant>,
     next_id: Cell<u64>,
 }
@@ -165,6 +167,7 @@ impl Worker {
             settings,
             sessions: RefCell::default(),
             wheel: RefCell::new(Wheel::new(now)),
+            rounds: Cell::new(0),
             now: Cell::new(now),
             next_id: Cell::new(0),
         })
@@ -216,6 +219,11 @@ impl Worker {
     pub(super) fn turn(&self) -> usize {
         let blocked = self.settings.blocked.load(Ordering::Relaxed);
         (BLOCKED_BUDGET.saturating_sub(blocked) / 64).clamp(TURN.0, TURN.1)
+    }
+
+    /// Whether live events wait to be distributed.
+    pub(super) fn is_distribution_due(&self) -> bool {
+        self.feeds.iter().any(|feed| feed.source.window.read().head() > feed.cursor.get())
     }
 
     /// Looks at a session again at this time, or up to a turn of the wheel before it.

@@ -1,10 +1,10 @@
 //! Encoded events, kept beside the stored ones so that each is encoded once.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use foldhash::HashMap;
 
+use super::exclusion::{AtomicUsize, Mutex};
 use crate::encoded::EncodedEvent;
 
 /// How many encodings of one event can be kept.

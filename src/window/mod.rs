@@ -5,12 +5,17 @@
 //! is evicted, and no JSON is looked at. It knows no NATS, no sockets and no wire format: an
 //! event is encoded by a function that its reader brings, and the result is kept beside it.
 
+mod exclusion;
 mod frames;
+#[cfg(test)]
+pub mod interleaving;
 mod jobs;
+#[cfg(all(test, feature = "shuttle"))]
+mod races;
 mod ring;
 mod segment;
 
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 
@@ -19,6 +24,7 @@ use crate::journal::Incarnation;
 use crate::journal::tail::Follower;
 pub use crate::journal::tail::{Arrival, StreamState};
 use crate::subject::SubjectTemplate;
+use exclusion::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use frames::{FRAME_VARIANTS, FrameVariant};
 pub use jobs::JobSummary;
 pub use ring::{Entry, JobRead, LogRead, ReadBound, Ring};
@@ -118,6 +124,8 @@ impl Window {
 
     /// Reads under a shared lock: keep it short.
     pub fn read(&self) -> RwLockReadGuard<'_, Ring> {
+        #[cfg(test)]
+        interleaving::run();
         // A reader that panicked cannot have left the ring half changed.
         self.shared.ring.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

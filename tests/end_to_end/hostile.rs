@@ -4,6 +4,7 @@
 mod crowd;
 mod floods;
 mod frames;
+mod vanished;
 
 use serde_json::json;
 

@@ -8,8 +8,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::client::{Client, id_of};
-use crate::harness::deployment::Backend;
-use crate::harness::gateway::{Gateway, GatewayCommand};
+use crate::harness::deployment::{Backend, Deployment};
+use crate::harness::gateway::{Gateway, GatewayCommand, Outcome};
 use crate::harness::nats::NatsServer;
 use crate::harness::publisher::{Publisher, STREAM, job_stream};
 use crate::harness::{eventually, free_address};
@@ -179,4 +179,28 @@ fn configuration_file(text: &str) -> (TempDir, PathBuf) {
 
 async fn listens_on(command: GatewayCommand) -> SocketAddr {
     command.launch().await.address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_health_check_asks_the_gateway_whether_it_is_ready() {
+    let deployment = Deployment::start().await;
+    let admin = deployment.gateway.admin;
+    let healthy = check_health(&admin.to_string()).await;
+    assert_eq!((healthy.code, healthy.stdout.as_str()), (Some(0), "ready\n"), "{healthy:?}");
+    // As in a container, where the gateway listens on all addresses.
+    let everywhere = check_health(&format!("0.0.0.0:{}", admin.port())).await;
+    assert_eq!(everywhere.code, Some(0), "{everywhere:?}");
+
+    let waits = GatewayCommand::in_front_of("nats://127.0.0.1:1", &[]).launch().await;
+    let unready = check_health(&waits.admin.to_string()).await;
+    assert_eq!(unready.code, Some(1), "{unready:?}");
+    assert!(unready.stderr.contains("not ready: "), "{unready:?}");
+
+    let nobody = check_health(&free_address().to_string()).await;
+    assert_eq!(nobody.code, Some(1), "{nobody:?}");
+    assert!(nobody.stderr.contains("no gateway answers at 127.0.0.1:"), "{nobody:?}");
+}
+
+async fn check_health(admin: &str) -> Outcome {
+    GatewayCommand::other(&["health", "--admin-listen", admin]).run().await
 }

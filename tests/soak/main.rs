@@ -30,11 +30,14 @@ struct Arguments {
     #[arg(long, default_value_t = 60)]
     minutes: u64,
     /// Minutes until memory is looked at: windows and caches must be full
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 10)]
     warm_up: u64,
     /// Events per second, of all jobs together
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 50)]
     rate: u64,
+    /// What the gateway may keep of the stream: so little that it is full after the warm-up
+    #[arg(long, default_value = "4MiB")]
+    window: String,
     /// Jobs
     #[arg(long, default_value_t = 50)]
     jobs: usize,
@@ -93,9 +96,8 @@ async fn client(address: std::net::SocketAddr, job: String, until: Instant, done
         };
         done.connections.set(done.connections.get() + 1);
         let after = (last > 0).then_some(last);
-        let asked =
-            client.try_send(&json!({ "type": "subscribe", "jobId": job, "afterEventId": after }));
-        if asked.await.is_err() {
+        let subscribe = json!({ "type": "subscribe", "jobId": job, "afterEventId": after });
+        if client.try_send(&subscribe).await.is_err() {
             continue;
         }
         let reading = async {
@@ -124,7 +126,8 @@ fn slope(samples: &[Held]) -> f64 {
 }
 
 async fn soak(arguments: Arguments) -> ExitCode {
-    let deployment = Deployment::with_arguments(&["--window=32MiB"]).await;
+    let window = format!("--window={}", arguments.window);
+    let deployment = Deployment::with_arguments(&[&window]).await;
     let job = |number: usize| format!("soak-{number}");
     for number in 0..arguments.jobs {
         deployment.publisher.publish(&job(number), "job_started", &json!({})).await;

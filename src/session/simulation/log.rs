@@ -91,6 +91,11 @@ impl ModelLog {
         state.events.retain(|id, _| *id >= first);
     }
 
+    /// Whether trouble is over.
+    pub fn is_calm(&self) -> bool {
+        self.lock().calm
+    }
+
     /// Pages of history that were asked for.
     pub fn pages(&self) -> usize {
         self.lock().pages

@@ -1,6 +1,7 @@
 //! Workers, sessions, window and subscriptions together, over a model of a stream and models of
 //! sockets, with a clock that stands still while anybody has something to do. What happens is
-//! decided by a seed; clients must have everything in the end, whatever they and the stream did.
+//! decided by a seed, the order in which the tail's thread and the worker's take the window's lock
+//! included; clients must have everything in the end, whatever they and the stream did.
 
 mod client;
 mod log;
@@ -19,7 +20,7 @@ use crate::config::Timing;
 use crate::config::routes::Routes;
 use crate::drain::Drain;
 use crate::journal::tail::Follower;
-use crate::window::Window;
+use crate::window::{Window, interleaving};
 use client::{Client, Profiles};
 use log::{EPOCH, ModelLog, job};
 
@@ -74,7 +75,30 @@ impl World {
         Self { seed, rng, log, window, worker, profiles: Rc::new(profiles()), _drain: drain }
     }
 
+    /// Another thread in the middle of the worker's work: before any of its looks at the window
+    /// events may come, be seen by the tail, or be gone.
+    fn interleave_tail(&mut self) {
+        let (log, window) = (self.log.clone(), self.window.clone());
+        let mut rng = fastrand::Rng::with_seed(self.rng.u64(..));
+        let trims = self.rng.u8(0..3) == 0;
+        interleaving::set(Some(Box::new(move || {
+            if log.is_calm() || rng.u8(0..16) > 0 {
+                return;
+            }
+            for _ in 0..rng.usize(0..4) {
+                log.append();
+            }
+            if trims && rng.u8(0..16) == 0 {
+                log.trim(rng.u64(0..10));
+            }
+            log.feed(&window, rng.usize(0..10));
+        })));
+    }
+
     async fn run(mut self) -> Happened {
+        if self.rng.bool() {
+            self.interleave_tail();
+        }
         tokio::task::spawn_local(Rc::clone(&self.worker).run());
         let number = self.rng.usize(2..6);
         let clients: Vec<Rc<Client>> = (0..number)
@@ -200,6 +224,7 @@ fn run(seeds: std::ops::Range<u64>) {
             .build()
             .expect("a runtime");
         let happened = LocalSet::new().block_on(&runtime, World::new(seed).run());
+        interleaving::set(None);
         all.connections += happened.connections;
         all.events += happened.events;
         all.gaps += happened.gaps;

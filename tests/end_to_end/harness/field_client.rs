@@ -237,10 +237,10 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-/// Something that `tests/clients/prepare` has made.
+/// Something that `tests/prepare` has made.
 fn installed(path: &str) -> PathBuf {
     let whole = directory().join(path);
-    assert!(whole.exists(), "tests/clients/{path} is missing: run tests/clients/prepare once");
+    assert!(whole.exists(), "tests/clients/{path} is missing: run tests/prepare once");
     whole
 }
 
@@ -248,5 +248,5 @@ fn installed(path: &str) -> PathBuf {
 fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|place| place.join(name)).find(|it| it.is_file());
-    found.unwrap_or_else(|| panic!("{name} is missing: run tests/clients/prepare once"))
+    found.unwrap_or_else(|| panic!("{name} is missing: run tests/prepare once"))
 }

@@ -25,7 +25,12 @@ pub struct GatewayCommand {
 impl GatewayCommand {
     /// `jobwire serve` with these arguments and no others.
     pub fn bare(arguments: &[&str]) -> Self {
-        let arguments = ["serve"].iter().chain(arguments).map(ToString::to_string).collect();
+        Self::other(&[&["serve"], arguments].concat())
+    }
+
+    /// Any other command of the same program.
+    pub fn other(words: &[&str]) -> Self {
+        let arguments = words.iter().map(ToString::to_string).collect();
         Self { arguments, ..Self::default() }
     }
 

@@ -63,6 +63,11 @@ impl RawSocket {
         Self { stream }
     }
 
+    /// The port on our side.
+    pub fn port(&self) -> u16 {
+        self.stream.local_addr().expect("a connected socket").port()
+    }
+
     /// Sends bytes that the server may hang up on while they are on their way.
     pub async fn send(&mut self, bytes: &[u8]) {
         let _ = within("bytes are sent", self.stream.write_all(bytes)).await;

@@ -1,6 +1,8 @@
 //! Clients that ask faster than they listen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use super::Neighbourhood;
 use crate::harness::eventually;
@@ -29,6 +31,37 @@ async fn pings_of_clients_who_read_no_pongs_are_no_longer_taken_and_cost_little(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_of_clients_who_read_no_answers_are_no_longer_taken_and_cost_little() {
     assert_a_flood_is_bounded(&frame(FIN | TEXT, br#"{"type":"ping"}"#)).await;
+}
+
+/// How long one client subscribes and leaves, as fast as it is answered.
+const RESTLESS: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_who_subscribes_and_leaves_without_end_disturbs_nobody() {
+    let mut neighbourhood = Neighbourhood::start(&["--max-message-rate=0"]).await;
+    neighbourhood.deployment.publish_history("busy", 0..200, 100).await;
+    let before = neighbourhood.deployment.gateway.begin_memory_peak();
+    let mut restless = neighbourhood.deployment.client().await;
+    let until = Instant::now() + RESTLESS;
+    let flood = tokio::spawn(async move {
+        let mut rounds = 0;
+        while Instant::now() < until {
+            restless.subscribe("busy", rounds % 200).await;
+            restless.send(&json!({ "type": "unsubscribe", "jobId": "busy" })).await;
+            while restless.next_message().await["type"] != "unsubscribed" {}
+            rounds += 1;
+        }
+        rounds
+    });
+    while !flood.is_finished() {
+        neighbourhood.assert_undisturbed().await;
+    }
+    let rounds = flood.await.unwrap();
+    assert!(rounds > 100, "only {rounds} rounds");
+    let grown = neighbourhood.deployment.gateway.peak_memory().saturating_sub(before);
+    assert!(grown < GROWTH, "by {grown} bytes");
+    assert_eq!(neighbourhood.deployment.metric("jobwire_subscriptions").await, 1.0);
+    neighbourhood.assert_unharmed().await;
 }
 
 /// What bounds memory where no rate bounds the messages.

@@ -1,7 +1,8 @@
 //! Networks that are slow, lose, cut, or stand still.
 //!
 //! The faults are made by a proxy, so that they need no rights and are the same everywhere. A
-//! lost packet shows to TCP's users as bytes that come late, and that is what the proxy does.
+//! lost packet shows to TCP's users as bytes that come late, and that is what the proxy does. One
+//! test loses packets in the kernel instead.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::sleep;
 use crate::chaos::{Chaos, Least};
 use crate::harness::deployment::Backend;
 use crate::harness::eventually;
+use crate::harness::packet_filter::PacketFilter;
 use crate::stage::link::{Link, random_pause};
 use crate::stage::{addresses, gateway, two_gateways};
 
@@ -59,6 +61,28 @@ async fn a_network_that_loses_packets_loses_no_events() {
     }
     let lost = (to_nats.pieces_lost(), to_gateway.pieces_lost());
     assert!(lost.0 >= 5 && lost.1 >= 50, "only {lost:?} pieces were lost");
+    chaos.finish(Least { faults: 2, ..Least::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_that_the_kernel_loses_lose_no_events() {
+    let backend = Backend::start().await;
+    let gateway = gateway(&backend.nats.url()).await;
+    let ports = [backend.nats.address().port(), gateway.address.port()];
+    let mut chaos = Chaos::begin("kernel-loss", &backend.nats.url(), gateway.address).await;
+    let mut lost = 0;
+    while chaos.goes_on() {
+        chaos.calm().await;
+        chaos
+            .inflict("5 % loss in the kernel", async || {
+                // Without the right to filter this shows nothing, and was said to.
+                let filter = PacketFilter::losing(5, &ports);
+                sleep(Duration::from_secs(3)).await;
+                lost += filter.map_or(50, |filter| filter.lost());
+            })
+            .await;
+    }
+    assert!(lost >= 50, "only {lost} packets were lost");
     chaos.finish(Least { faults: 2, ..Least::default() }).await;
 }
 

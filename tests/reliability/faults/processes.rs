@@ -7,7 +7,8 @@ use tokio::time::sleep;
 use crate::chaos::{Chaos, Least};
 use crate::harness::deployment::Backend;
 use crate::harness::nats::NatsServer;
-use crate::stage::link::Link;
+use crate::stage::clock::Clock;
+use crate::stage::link::{Link, random_pause};
 use crate::stage::{addresses, gateway, two_gateways};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,4 +115,32 @@ async fn a_gateway_that_stands_still_loses_nothing() {
             .await;
     }
     chaos.finish(Least { faults: 1, ..Least::default() }).await;
+}
+
+/// An hour back, an hour ahead, and right again. Watchers are cut off in between, and new ones
+/// begin, so that much is begun under each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_whose_clock_is_set_loses_nothing() {
+    const HOUR: i64 = 3_600;
+    let backend = Backend::start().await;
+    let clock = Clock::new();
+    let gateway = clock.gateway(&backend.nats.url()).await;
+    let network = Link::to(&[gateway.address]).await;
+    let mut chaos = Chaos::begin("clock-set", &backend.nats.url(), network.address).await;
+    while chaos.goes_on() {
+        chaos
+            .inflict("the clock jumps", async || {
+                for seconds in [-HOUR, HOUR, 0] {
+                    clock.set(seconds);
+                    random_pause(Duration::from_millis(200), Duration::from_secs(1)).await;
+                    network.cut();
+                }
+            })
+            .await;
+        chaos.calm().await;
+    }
+    // By a clock that is ahead every event has been under way for an hour.
+    let late = gateway.metric("jobwire_delivery_latency_seconds_sum").await;
+    assert!(late > HOUR as f64, "the gateway goes by another clock: {late} s");
+    chaos.finish(Least { faults: 2, closed: 20, ..Least::default() }).await;
 }

@@ -1,5 +1,6 @@
 //! What the faults are injected into: gateways, networks and servers.
 
+pub mod clock;
 pub mod cluster;
 pub mod link;
 
