@@ -38,8 +38,9 @@ pub(super) enum Contender {
     NamedGateway { address: SocketAddr, pid: Option<u32> },
     /// Core subscriptions on the broker's WebSocket listener.
     NatsWebSocket,
-    /// The server that does nothing but write.
-    Floor { drop_every: u64 },
+    /// The server that does nothing but write: so many events at once at most, and one of so many
+    /// writes left out, if not 0.
+    Floor { batch: u64, drop_every: u64 },
     /// No server at all: a consumer of NATS.
     BareConsumer,
     /// A command that starts a server, and says on standard output how to talk to it.
@@ -52,8 +53,6 @@ pub(super) struct Crowding {
     pub(super) watchers: usize,
     pub(super) jobs: u32,
     pub(super) size: usize,
-    /// Frames that the floor puts into one write, at most.
-    pub(super) batch: u64,
 }
 
 /// A server that is ready.
@@ -109,7 +108,7 @@ impl Contender {
                 }
                 Self::NatsWebSocket => nats(broker()?),
                 Self::BareConsumer => Err(anyhow::anyhow!("a consumer serves nobody")),
-                Self::Floor { drop_every } => floor(crowding, *drop_every).await,
+                Self::Floor { batch, drop_every } => floor(crowding, *batch, *drop_every).await,
                 Self::Peer { command, .. } => peer(command, broker()?).await,
             }
         };
@@ -148,8 +147,8 @@ fn nats(broker: &Broker) -> anyhow::Result<Served> {
     Ok(Served::elsewhere(address, Conversation::nats(), None))
 }
 
-async fn floor(crowding: Crowding, drop_every: u64) -> anyhow::Result<Served> {
-    let Crowding { watchers, jobs, size, batch } = crowding;
+async fn floor(crowding: Crowding, batch: u64, drop_every: u64) -> anyhow::Result<Served> {
+    let Crowding { watchers, jobs, size } = crowding;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "floor-server"]);
     command.arg(format!("--watchers={watchers}"));

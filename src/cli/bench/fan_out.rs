@@ -154,7 +154,7 @@ impl Load {
 
     fn crowding(&self) -> Crowding {
         let (watchers, jobs, size) = (self.connections(), self.jobs, self.size);
-        Crowding { watchers, jobs, size, batch: 64 }
+        Crowding { watchers, jobs, size }
     }
 
     fn watches(&self) -> Vec<Watch> {

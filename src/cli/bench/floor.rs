@@ -31,10 +31,10 @@ pub(super) struct FloorArguments {
     #[arg(long)]
     size: usize,
     /// Frames that leave in one write, at most
-    #[arg(long, default_value_t = 64)]
+    #[arg(long)]
     batch: u64,
     /// Leaves out one of so many writes; 0: none
-    #[arg(long, default_value_t = 0)]
+    #[arg(long)]
     drop_every: u64,
 }
 
@@ -162,7 +162,7 @@ impl Floor {
         Ok(())
     }
 
-    /// Everything that is due leaves in one write for each socket.
+    /// One write for each socket.
     fn write(&mut self, schedule: &Schedule, places: Range<u64>) -> anyhow::Result<()> {
         let mut touched = Vec::new();
         for place in places {

@@ -84,8 +84,8 @@ async fn flood(
     batch: u64,
     rate: f64,
 ) -> anyhow::Result<Round> {
-    let crowding = Crowding { watchers: watchers as usize, jobs: 1, size, batch };
-    let mut served = Contender::Floor { drop_every: 0 }.serve(None, crowding).await?;
+    let crowding = Crowding { watchers: watchers as usize, jobs: 1, size };
+    let mut served = Contender::Floor { batch, drop_every: 0 }.serve(None, crowding).await?;
     let crowd = served.crowd(&Jobs::new(), served.conversation.clone())?;
     let watch = Watch { job: 0, first: 1, after: 0 };
     crowd.connect(vec![watch; watchers as usize], AT_ONCE);

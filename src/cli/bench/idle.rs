@@ -73,7 +73,7 @@ pub(super) async fn run(arguments: &IdleArguments) -> anyhow::Result<()> {
 impl IdleArguments {
     async fn round(&self, contender: &Contender, step: &Step<'_>) -> anyhow::Result<Round> {
         let connections = self.connections as usize;
-        let crowding = Crowding { watchers: connections, jobs: self.jobs, size: SIZE, batch: 1 };
+        let crowding = Crowding { watchers: connections, jobs: self.jobs, size: SIZE };
         let mut scene = Scene::open(contender, &self.setup, crowding).await?;
         let empty = scene.used()?;
         let watches = (0..self.jobs).cycle().map(|job| Watch { job, first: 2, after: 0 });

@@ -114,7 +114,7 @@ impl Replaying<'_> {
         if matches!(contender, Contender::BareConsumer) {
             return self.bare().await;
         }
-        let crowding = Crowding { watchers: 1, jobs: 1, size: 0, batch: 1 };
+        let crowding = Crowding { watchers: 1, jobs: 1, size: 0 };
         let served = contender.serve(Some(&self.stage.broker), crowding).await?;
         // Once without counting: neither side pays for what is only done the first time.
         let mut tally = Tally::new();

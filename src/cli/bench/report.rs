@@ -76,11 +76,13 @@ impl Report {
         let mut rows = vec![self.heading()];
         rows.extend(self.figures().into_iter().map(|figure| self.row(figure)));
         let mut text = aligned(&rows);
-        if let Some((first, others)) =
-            self.contenders.split_first().filter(|(_, rest)| !rest.is_empty())
-        {
-            let _ = writeln!(text, "\n{}, divided by the other in each round", first.name);
-            text += &aligned(&ratio_rows(first, others));
+        if let Some((first, others)) = self.contenders.split_first() {
+            let ratios = ratio_rows(first, others);
+            // The first row is the heading.
+            if ratios.len() > 1 {
+                let _ = writeln!(text, "\n{}, divided by the other in each round", first.name);
+                text += &aligned(&ratios);
+            }
         }
         for note in &self.notes {
             let _ = writeln!(text, "{note}");

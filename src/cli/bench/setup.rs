@@ -60,6 +60,11 @@ pub(super) struct Rivals {
     /// benches/peers do; several times
     #[arg(long, value_name = "NAME=COMMAND", value_parser = named)]
     peer: Vec<(String, String)>,
+    /// Events that the floor may put into one write when it is late; 1: a write for every event and
+    /// socket, however late it gets
+    #[arg(long, value_name = "EVENTS", default_value_t = 1,
+          value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    floor_batch: u64,
     /// Lets the floor leave out one of so many writes, to see that it is noticed
     #[arg(long, hide = true, default_value_t = 0)]
     drop_every: u64,
@@ -70,7 +75,7 @@ pub(super) struct Rivals {
 enum Against {
     /// The NATS server's own WebSocket listener, with core subscriptions
     NatsWs,
-    /// A server that does nothing but one write per socket: what any server costs at least
+    /// A server that does nothing but one write for each event and socket
     Floor,
 }
 
@@ -88,7 +93,9 @@ impl Rivals {
     pub(super) fn contenders(&self) -> Vec<Contender> {
         let against = self.against.iter().map(|against| match against {
             Against::NatsWs => Contender::NatsWebSocket,
-            Against::Floor => Contender::Floor { drop_every: self.drop_every },
+            Against::Floor => {
+                Contender::Floor { batch: self.floor_batch, drop_every: self.drop_every }
+            }
         });
         let peers = self.peer.iter().map(|(name, command)| Contender::Peer {
             name: name.clone(),

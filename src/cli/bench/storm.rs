@@ -95,7 +95,7 @@ impl Storm<'_> {
     async fn round(&self, contender: &Contender) -> anyhow::Result<Round> {
         let stage = Stage::open(self.setup, self.jobs, self.size).await?;
         let clients = self.clients as usize;
-        let crowding = Crowding { watchers: clients, jobs: self.jobs, size: self.size, batch: 1 };
+        let crowding = Crowding { watchers: clients, jobs: self.jobs, size: self.size };
         let served = contender.serve(Some(&stage.broker), crowding).await?;
         let crowd = served.crowd(&stage.publishing.jobs, Conversation::gateway_after())?;
         let watches = self.watches(&stage.first_ids);
