@@ -45,6 +45,11 @@ impl Outgoing {
         Some(first)
     }
 
+    /// The only frame, if there is one and no other.
+    pub fn only(&self) -> Option<&[u8]> {
+        if self.frames.len() == 1 { self.frames.front().map(|frame| &**frame) } else { None }
+    }
+
     /// The next bytes to write, without copying them.
     pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; GATHER]) -> usize {
         let mut count = 0;

@@ -108,10 +108,16 @@ fn poll_send_plain(
     context: &mut Context<'_>,
     outgoing: &mut Outgoing,
 ) -> Poll<io::Result<usize>> {
-    let mut slices = [IoSlice::new(&[]); GATHER];
-    let count = outgoing.gather(&mut slices);
-    let slices = slices.get(..count).unwrap_or_default();
-    let written = ready!(Pin::new(stream).poll_write_vectored(context, slices))?;
+    let stream = Pin::new(stream);
+    let written = match outgoing.only() {
+        Some(frame) => ready!(stream.poll_write(context, frame))?,
+        None => {
+            let mut slices = [IoSlice::new(&[]); GATHER];
+            let count = outgoing.gather(&mut slices);
+            let slices = slices.get(..count).unwrap_or_default();
+            ready!(stream.poll_write_vectored(context, slices))?
+        }
+    };
     outgoing.advance(written);
     Poll::Ready(Ok(written))
 }
