@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::signals::StopSignals;
@@ -134,13 +135,20 @@ async fn publishing(config: &Config, metrics: &Metrics) -> anyhow::Result<Publis
 /// Two connections to NATS: a large history never stands before a live event.
 struct Connections {
     tail: Connection,
+    /// Where the tail's connection and the tail itself run.
+    tail_thread: Handle,
     history: Connection,
 }
 
 impl Connections {
     async fn open(config: &NatsConfig) -> anyhow::Result<Self> {
+        let tail_thread = tail_thread()?;
+        let nats = config.clone();
+        let tail =
+            tail_thread.spawn(async move { connect_in_background(&nats, "jobwire tail").await });
         Ok(Self {
-            tail: connect_in_background(config, "jobwire tail").await?,
+            tail: tail.await??,
+            tail_thread,
             history: connect_in_background(config, "jobwire catch-up").await?,
         })
     }
@@ -180,10 +188,21 @@ impl Connections {
             config.limits.page_cache / streams,
             observer,
         );
-        tokio::spawn(vital::watch("tail", tokio::spawn(tail.run())));
+        tokio::spawn(vital::watch("tail", self.tail_thread.spawn(tail.run())));
         tokio::spawn(vital::watch("catch-up", tokio::spawn(history.clone().run())));
         (Source { window, history: Arc::new(history) }, status)
     }
+}
+
+/// A thread for the tail and its connection alone. On a runtime of several threads each event woke
+/// one of them to read it, and another one to take it.
+fn tail_thread() -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("tail".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
 }
 
 /// The bound listeners, and what is said of them.
