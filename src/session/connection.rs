@@ -196,7 +196,12 @@ impl Session {
 
     /// Serves the connection to its end.
     pub(super) async fn run(self: Rc<Self>) {
-        let ending = std::future::poll_fn(|context| self.poll(context)).await;
+        let ending = std::future::poll_fn(|context| {
+            let ending = self.poll(context);
+            self.worker.tell_counts();
+            ending
+        });
+        let ending = ending.await;
         tracing::debug!(session = self.id, ending = ending.label(), "connection ended");
         self.metrics().closed.with_label_values(&[ending.label()]).inc();
         self.drop_subscriptions();
@@ -387,7 +392,7 @@ impl Session {
         if accepted > 0 {
             self.note_life(&mut state);
             state.accepted_at = self.worker.now();
-            self.metrics().sent_bytes.inc_by(accepted as u64);
+            self.worker.sent_bytes.inc_by(accepted as u64);
         }
         let newly = written.is_pending() && !state.blocked;
         state.blocked = written.is_pending();

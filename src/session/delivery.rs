@@ -203,7 +203,7 @@ impl Session {
                 let Form::Optimization(naming) = watch.form else {
                     return self.whole(watch, frame);
                 };
-                self.metrics().delivered.inc();
+                self.worker.delivered.inc();
                 let mut batch = Batch::new(&watch.job, naming);
                 batch.push(frame.body());
                 Some(batch.finish())
@@ -216,7 +216,7 @@ impl Session {
         if frame.message.is_empty() {
             return None;
         }
-        self.metrics().delivered.inc();
+        self.worker.delivered.inc();
         Some(self.with_truncation(watch, frame.message.clone()))
     }
 
@@ -458,7 +458,7 @@ impl<'a> Sending<'a> {
         if self.batch.as_ref().is_some_and(|batch| !batch.has_room(body.len(), self.allowance)) {
             self.push_batch();
         }
-        self.session.metrics().delivered.inc();
+        self.session.worker.delivered.inc();
         self.batch.get_or_insert_with(|| Batch::new(&self.watch.job, naming)).push(body);
         // Counted now, so that the allowance bounds the batch too.
         self.sent += body.len();

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 use futures_util::FutureExt;
+use prometheus::local::LocalIntCounter;
 use tokio::sync::{Notify, watch};
+use tokio::task::coop::unconstrained;
 
 use super::clock;
 use super::connection::{Profile, Session};
@@ -152,6 +154,10 @@ pub struct Worker {
     pub(super) sessions: RefCell<HashMap<u64, Rc<Session>>>,
     feeds: Vec<Rc<Feed>>,
     wheel: RefCell<Wheel<u64>>,
+    /// What this worker has counted and not told yet: a counter that all workers add to for each
+    /// delivery goes back and forth between their processors.
+    pub(super) delivered: LocalIntCounter,
+    pub(super) sent_bytes: LocalIntCounter,
     /// Counts the rounds of distribution, all streams together.
     pub(super) rounds: Cell<u64>,
     now: Cell<Instant>,
@@ -164,6 +170,8 @@ impl Worker {
         let now = clock::now();
         Rc::new(Self {
             feeds: settings.sources.iter().cloned().map(Feed::new).collect(),
+            delivered: settings.metrics.delivered.local(),
+            sent_bytes: settings.metrics.sent_bytes.local(),
             settings,
             sessions: RefCell::default(),
             wheel: RefCell::new(Wheel::new(now)),
@@ -203,7 +211,9 @@ impl Worker {
 
     /// Runs what is not a connection's own: distribution, timers, drain. Never returns.
     pub async fn run(self: Rc<Self>) {
-        let feeds = self.feeds.iter().map(|feed| self.run_distribution(feed));
+        // It yields by itself. The runtime's budget ends after 128 writes, and then calls sockets
+        // blocked that are not.
+        let feeds = self.feeds.iter().map(|feed| unconstrained(self.run_distribution(feed)));
         let feeds = futures_util::future::join_all(feeds);
         // One task: a panic in any of them is the end of all.
         tokio::join!(Rc::clone(&self).run_timers(), Rc::clone(&self).run_drain(), feeds);
@@ -219,6 +229,12 @@ impl Worker {
     pub(super) fn turn(&self) -> usize {
         let blocked = self.settings.blocked.load(Ordering::Relaxed);
         (BLOCKED_BUDGET.saturating_sub(blocked) / 64).clamp(TURN.0, TURN.1)
+    }
+
+    /// Tells what was counted.
+    pub(super) fn tell_counts(&self) {
+        self.delivered.flush();
+        self.sent_bytes.flush();
     }
 
     /// Whether live events wait to be distributed.
