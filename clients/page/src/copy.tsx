@@ -1,0 +1,78 @@
+// What can be copied: of a job or of one event, as a link, JSON, a request with curl, the command line.
+
+import { useRef } from 'preact/hooks';
+
+import type { JobEvent } from '../../typescript/src/index.js';
+import type { JobName } from './route.js';
+
+/** Without a secure origin there is no clipboard but the old way. */
+export async function copy(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = document.createElement('textarea');
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const isDone = document.execCommand('copy');
+    area.remove();
+    return isDone;
+  }
+}
+
+/** The request for a job's events, or for one of them. A token is named, never told. */
+export function curl({ kind, jobId }: JobName, id: number | undefined, isGuarded: boolean): string {
+  const query = id === undefined ? '' : `?after=${id - 1}&limit=1`;
+  const token = isGuarded ? ' -H "Authorization: Bearer $TOKEN"' : '';
+  return `curl -H 'Accept: application/json'${token} '${location.origin}/api/v1/jobs/${kind}/${jobId}/events${query}'`;
+}
+
+export const commandLine = ({ kind, jobId }: JobName, id: number | undefined) =>
+  `jobwire tail ${jobId} --kind ${kind}${id === undefined ? '' : ` --after ${id - 1}`}`;
+
+export const json = (events: JobEvent | readonly JobEvent[]) => JSON.stringify(events, null, 2);
+
+interface Choice {
+  label: string;
+  text(): string;
+}
+
+/** A button that opens a list of what can be copied. */
+export function CopyMenu({ choices, tell }: { choices: Choice[]; tell(sentence: string): void }) {
+  const menu = useRef<HTMLDetailsElement>(null);
+  const close = () => {
+    menu.current!.open = false;
+    menu.current!.querySelector('summary')!.focus();
+  };
+  return (
+    <details
+      class="menu"
+      ref={menu}
+      onKeyDown={(event) => {
+        if (event.key !== 'Escape') return;
+        event.stopPropagation();
+        close();
+      }}
+      onFocusOut={(event) => {
+        if (!menu.current!.contains(event.relatedTarget as Node | null)) menu.current!.open = false;
+      }}
+    >
+      <summary class="button">Copy</summary>
+      <div class="choices">
+        {choices.map(({ label, text }) => (
+          <button
+            type="button"
+            key={label}
+            onClick={async () => {
+              tell((await copy(text())) ? `Copied: ${label}` : 'The browser did not let us copy');
+              close();
+            }}
+          >
+            {label}
+          </button>
+        ))}
+      </div>
+    </details>
+  );
+}
