@@ -36,10 +36,11 @@ function comparison(name: string, runs: Run[]): ChartLine[] {
   });
 }
 
-function linesOf(run: Run, names: string[]): ChartLine[] {
+/** With the best so far where it is the goal of the job. */
+function linesOf(run: Run, names: string[], isGoal: boolean): ChartLine[] {
   return names.flatMap((name, at) => {
     const series = run.history.series.get(name);
-    return series ? [{ label: name, series, colour: COLOURS[at % COLOURS.length]!, shows: names.length === 1 ? ('both' as const) : ('points' as const) }] : [];
+    return series ? [{ label: name, series, colour: COLOURS[at % COLOURS.length]!, shows: isGoal && names.length === 1 ? ('both' as const) : ('points' as const) }] : [];
   });
 }
 
@@ -96,14 +97,14 @@ export function Charts({ run, compared, list, route, theme, show }: Props) {
           (compared.length ? (
             <Chart title={`${titleOf([primary[0]!])}, best so far of ${runs.length} runs`} axis={axis} lines={comparison(primary[0]!, runs)} theme={theme} height={280} isLogarithmic={isLogarithmic && isPositive} />
           ) : (
-            <Chart title={titleOf(primary)} axis={axis} lines={linesOf(run, primary)} theme={theme} height={280} isLogarithmic={isLogarithmic && isPositive} />
+            <Chart title={titleOf(primary)} axis={axis} lines={linesOf(run, primary, true)} theme={theme} height={280} isLogarithmic={isLogarithmic && isPositive} />
           ))}
         {history.tour && <Tour tour={history.tour} theme={theme} />}
       </div>
       {picked.length > 0 && (
         <div class="picked">
           {picked.map((name) => (
-            <Chart key={name} title={name} axis={axis} lines={compared.length ? comparison(name, runs) : linesOf(run, [name])} theme={theme} height={180} />
+            <Chart key={name} title={name} axis={axis} lines={compared.length ? comparison(name, runs) : linesOf(run, [name], false)} theme={theme} height={180} />
           ))}
         </div>
       )}

@@ -147,6 +147,7 @@ export function Log({ history, types, selected, isLive, select }: Props) {
     if (at < 0) return;
     wanted.current = undefined;
     reveal(at);
+    scroller.current!.closest('section')?.scrollIntoView({ block: 'nearest' });
   }, [count]);
 
   const scrolled = () => {

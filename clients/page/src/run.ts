@@ -18,6 +18,7 @@ export class Run {
   retryAt = 0;
   /** Events that were replayed after the last loss of the connection, and when that was over. */
   caughtUp: { events: number; at: number } | undefined;
+  #wasThere = false;
   #countAtLoss: number | undefined;
   #watch: WatchHandle | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -50,7 +51,7 @@ export class Run {
   #state(state: WatchState): void {
     if (state.state === 'closed' && state.reason === 'CLOSED') return;
     const isLost = state.state === 'reconnecting' || state.state === 'stale';
-    if (isLost) this.#countAtLoss ??= this.history.count;
+    if (isLost && this.#wasThere) this.#countAtLoss ??= this.history.count;
     if (isLost) this.retryAt = Date.now() + (state.retryIn ?? 0);
     if ((state.state === 'live' || state.state === 'ended') && this.#countAtLoss !== undefined) {
       this.caughtUp = { events: this.history.count - this.#countAtLoss, at: Date.now() };
@@ -58,6 +59,7 @@ export class Run {
       setTimeout(this.changed, TOLD + 100);
     }
     if (state.state === 'live' || state.state === 'ended' || state.state === 'catching-up') this.error = undefined;
+    if (state.state === 'live' || state.state === 'ended') this.#wasThere = true;
     this.connection = state;
     this.changed();
   }
