@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 
 import { JobView } from './job.js';
 import type { JobList } from './list.js';
-import { addressOf, isSame, readRoute, routeTo, type Route } from './route.js';
+import { addressOf, isSame, readRoute, routeTo, type JobName, type Route } from './route.js';
 import { Run } from './run.js';
 import type { Session } from './session.js';
 import { listedJobs, Sidebar } from './sidebar.js';
@@ -46,10 +46,11 @@ function useRuns(route: Route, session: Session, changed: () => void, generation
   const runs = useRef<Run[]>([]);
   const wanted = route.job ? [route.job, ...route.compared.filter((job) => !isSame(job, route.job))] : [];
   const basis = useRef(generation);
-  const kept = runs.current.filter((run) => basis.current === generation && wanted.some((job) => isSame(job, run.name)));
+  const serves = (run: Run, job: JobName, at: number) => isSame(job, run.name) && run.isCompared === at > 0;
+  const kept = runs.current.filter((run) => basis.current === generation && wanted.some((job, at) => serves(run, job, at)));
   for (const run of runs.current) if (!kept.includes(run)) run.close();
   basis.current = generation;
-  runs.current = wanted.map((job) => kept.find((run) => isSame(run.name, job)) ?? new Run(job, session, changed));
+  runs.current = wanted.map((job, at) => kept.find((run) => serves(run, job, at)) ?? new Run(job, session, changed, at > 0));
   return [runs.current[0], runs.current.slice(1)];
 }
 
@@ -205,7 +206,7 @@ export function App({ session, list, onListChanged }: { session: Session; list: 
   const problem = list.problem?.status === 401 ? list.problem : run?.error?.code === 'UNAUTHORIZED' ? run.error : undefined;
 
   return (
-    <div class={route.job ? 'frame has-job' : 'frame'}>
+    <div class={problem ? 'frame is-closed' : route.job ? 'frame has-job' : 'frame'}>
       <a class="skip" href="#title">
         Skip to the job
       </a>

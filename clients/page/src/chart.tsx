@@ -86,7 +86,9 @@ function drawGaps(chart: uPlot, lines: ChartLine[]): void {
     ctx.stroke();
     ctx.fillStyle = colour('warn');
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.fillText('events missing', left + width + 5 * devicePixelRatio, bbox.top + 12 * devicePixelRatio);
+    const label = 'events missing';
+    const isInside = ctx.measureText(label).width + 12 * devicePixelRatio < width;
+    ctx.fillText(label, (isInside ? left : left + width) + 6 * devicePixelRatio, bbox.top + 14 * devicePixelRatio);
   }
   ctx.restore();
 }

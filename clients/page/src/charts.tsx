@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 
 import { Chart, type ChartLine } from './chart.js';
 import type { JobList } from './list.js';
+import { Menu } from './menu.js';
 import { isSame, keyOf, MOST_COMPARED, type Route } from './route.js';
 import type { Run } from './run.js';
 import { Tour } from './tour.js';
@@ -51,10 +52,9 @@ function Compare({ list, route, show }: Pick<Props, 'list' | 'route' | 'show'>) 
     .slice(0, 30);
   const isChosen = (job: { kind: string; jobId: string }) => route.compared.some((other) => isSame(other, job));
   return (
-    <details class="menu">
-      <summary class="button">Compare{route.compared.length > 0 && ` (${route.compared.length})`}</summary>
-      <div class="choices" role="group" aria-label={`Runs to compare with, at most ${MOST_COMPARED}`}>
-        {others.map((job) => (
+    <Menu label={route.compared.length ? `Compare (${route.compared.length})` : 'Compare'} description={`Runs to compare with, at most ${MOST_COMPARED}`}>
+      {() => [
+        ...others.map((job) => (
           <label key={keyOf(job)}>
             <input
               type="checkbox"
@@ -64,10 +64,10 @@ function Compare({ list, route, show }: Pick<Props, 'list' | 'route' | 'show'>) 
             />
             {job.jobId} <span class="quiet">{job.kind}</span>
           </label>
-        ))}
-        {!others.length && <p class="quiet">There is no other job yet.</p>}
-      </div>
-    </details>
+        )),
+        !others.length && <p class="quiet">There is no other job yet.</p>,
+      ]}
+    </Menu>
   );
 }
 

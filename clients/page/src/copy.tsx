@@ -1,8 +1,7 @@
 // What can be copied: of a job or of one event, as a link, JSON, a request with curl, the command line.
 
-import { useRef } from 'preact/hooks';
-
 import type { JobEvent } from '../../typescript/src/index.js';
+import { Menu } from './menu.js';
 import type { JobName } from './route.js';
 
 /** Without a secure origin there is no clipboard but the old way. */
@@ -38,29 +37,12 @@ interface Choice {
   text(): string;
 }
 
-/** A button that opens a list of what can be copied. */
+/** What can be copied of a job. */
 export function CopyMenu({ choices, tell }: { choices: Choice[]; tell(sentence: string): void }) {
-  const menu = useRef<HTMLDetailsElement>(null);
-  const close = () => {
-    menu.current!.open = false;
-    menu.current!.querySelector('summary')!.focus();
-  };
   return (
-    <details
-      class="menu"
-      ref={menu}
-      onKeyDown={(event) => {
-        if (event.key !== 'Escape') return;
-        event.stopPropagation();
-        close();
-      }}
-      onFocusOut={(event) => {
-        if (!menu.current!.contains(event.relatedTarget as Node | null)) menu.current!.open = false;
-      }}
-    >
-      <summary class="button">Copy</summary>
-      <div class="choices">
-        {choices.map(({ label, text }) => (
+    <Menu label="Copy" description="Copy">
+      {(close) =>
+        choices.map(({ label, text }) => (
           <button
             type="button"
             key={label}
@@ -71,8 +53,8 @@ export function CopyMenu({ choices, tell }: { choices: Choice[]; tell(sentence: 
           >
             {label}
           </button>
-        ))}
-      </div>
-    </details>
+        ))
+      }
+    </Menu>
   );
 }

@@ -55,6 +55,9 @@ export class History {
   count = 0;
   forgotten = 0;
   gaps = 0;
+  resets = 0;
+  /** The first iteration that is known, where nothing is known of the job's beginning. */
+  begunAt: number | undefined;
   malformed = 0;
   status: Status = 'unknown';
   progress: number | undefined;
@@ -75,8 +78,12 @@ export class History {
   #places: [number, number][] = [];
 
   clear(): void {
-    const { generation } = this;
-    Object.assign(this, new History(), { generation: generation + 1 });
+    const { generation, resets } = this;
+    for (const things of [this.series, this.types]) things.clear();
+    this.stages.length = 0;
+    this.#places = [];
+    const { series: _, types: __, stages: ___, ...empty } = new History();
+    Object.assign(this, empty, { generation: generation + 1, resets: resets + 1 });
   }
 
   take(event: JobEvent): void {
@@ -100,6 +107,7 @@ export class History {
     const time = Date.parse(event.timestamp);
     this.count++;
     this.lastId = id;
+    if (this.count === 1 && finite(event.iteration)! > 1) this.begunAt = event.iteration;
     if (Number.isNaN(this.firstTime)) this.firstTime = time;
     if (!Number.isNaN(time)) this.lastTime = time;
     if (this.types.size < 500 || this.types.has(eventType)) this.types.set(eventType, (this.types.get(eventType) ?? 0) + 1);

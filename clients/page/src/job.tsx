@@ -48,11 +48,13 @@ function Notices({ run }: { run: Run }) {
     const wait = Math.ceil((run.retryAt - Date.now()) / 1000);
     const next = wait > 0 ? `Trying again in ${wait} s.` : 'Trying again now.';
     const old = connection.state === 'stale' ? 'What you see is old. ' : '';
-    notices.push([connection.state === 'stale' ? 'bad' : 'warn', `The connection is lost. ${old}${next} Nothing will be missing afterwards.`]);
+    notices.push([connection.state === 'stale' ? 'bad' : 'warn', `The connection is lost. ${old}${next} What happens meanwhile comes afterwards.`]);
   } else if (run.isCaughtUpNews) {
-    const { events } = run.caughtUp!;
-    notices.push(['good', events ? `Connected again and caught up: ${plural(events, 'event')} replayed, none missing.` : 'Connected again: nothing was missed.']);
+    const { events, isComplete } = run.caughtUp!;
+    if (isComplete) notices.push(['good', events ? `Connected again and caught up: ${plural(events, 'event')} replayed, none missing.` : 'Connected again: nothing was missed.']);
   }
+  if (history.resets) notices.push(['warn', 'The stream was made anew while you watched: what you see is the new one.']);
+  if (history.begunAt !== undefined) notices.push(['idle', `The history begins with iteration ${whole(history.begunAt)}: what was before may no longer be stored.`]);
   if (history.gaps) notices.push(['warn', `${plural(history.gaps, 'gap')}: some events are no longer stored. The place is marked in the log and in the charts.`]);
   if (history.malformed) notices.push(['warn', `${plural(history.malformed, 'stored message')} could not be read and ${history.malformed === 1 ? 'is' : 'are'} marked in the log.`]);
   if (history.forgotten) notices.push(['idle', `The log shows the newest ${whole(history.events.length)} of ${whole(history.count)} events; the charts have all of them.`]);
@@ -134,15 +136,17 @@ export function JobView({ run, compared, list, route, theme, isGuarded, show, te
           </a>
           <div>
             <p class="quiet kind">{name.kind}</p>
-            <h1 id="title" tabIndex={-1}>
-              {name.jobId}
-            </h1>
+            <div class="title">
+              <h1 id="title" tabIndex={-1}>
+                {name.jobId}
+              </h1>
+              {history.status !== 'unknown' && (
+                <span class="status" data-tone={STATUS_TONE[history.status]}>
+                  {history.status}
+                </span>
+              )}
+            </div>
           </div>
-          {history.status !== 'unknown' && (
-            <span class="status" data-tone={STATUS_TONE[history.status]}>
-              {history.status}
-            </span>
-          )}
         </div>
         <div class="actions">
           <Badge run={run} />

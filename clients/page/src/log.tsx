@@ -203,7 +203,7 @@ export function Log({ history, types, selected, isLive, select }: Props) {
         onScroll={scrolled}
         onKeyDown={pressed}
       >
-        <div class="height" style={{ height: `${count * rowHeight}px` }}>
+        <div class="height" role="none" style={{ height: `${count * rowHeight}px` }}>
           {events.slice(first, last).map((event, index) => (
             <Row key={first + index} event={event} at={first + index} count={count} height={rowHeight} isSelected={selected !== undefined && idOf(event) === selected} open={() => select(idOf(event))} />
           ))}

@@ -16,10 +16,10 @@ export class Run {
   error: JobwireError | undefined;
   /** When the next attempt to connect is made. */
   retryAt = 0;
-  /** Events that were replayed after the last loss of the connection, and when that was over. */
-  caughtUp: { events: number; at: number } | undefined;
+  /** What was replayed after the last loss of the connection, and when that was over. */
+  caughtUp: { events: number; isComplete: boolean; at: number } | undefined;
   #wasThere = false;
-  #countAtLoss: number | undefined;
+  #atLoss: { count: number; gaps: number; resets: number } | undefined;
   #watch: WatchHandle | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -27,6 +27,8 @@ export class Run {
     readonly name: JobName,
     session: Session,
     readonly changed: () => void,
+    /** Only its series are wanted, for a comparison. */
+    readonly isCompared: boolean,
   ) {
     this.#open(session);
   }
@@ -37,6 +39,7 @@ export class Run {
       keepWatching: true,
       onEvent: (event) => {
         this.history.take(event);
+        if (this.isCompared) this.history.events.length = 0;
         this.changed();
       },
       onState: (state) => this.#state(state),
@@ -51,17 +54,24 @@ export class Run {
   #state(state: WatchState): void {
     if (state.state === 'closed' && state.reason === 'CLOSED') return;
     const isLost = state.state === 'reconnecting' || state.state === 'stale';
-    if (isLost && this.#wasThere) this.#countAtLoss ??= this.history.count;
+    if (isLost && this.#wasThere) this.#atLoss ??= this.#place();
     if (isLost) this.retryAt = Date.now() + (state.retryIn ?? 0);
-    if ((state.state === 'live' || state.state === 'ended') && this.#countAtLoss !== undefined) {
-      this.caughtUp = { events: this.history.count - this.#countAtLoss, at: Date.now() };
-      this.#countAtLoss = undefined;
+    if ((state.state === 'live' || state.state === 'ended') && this.#atLoss) {
+      const { count, gaps, resets } = this.#atLoss;
+      const isComplete = gaps === this.history.gaps && resets === this.history.resets;
+      this.caughtUp = { events: this.history.count - count, isComplete, at: Date.now() };
+      this.#atLoss = undefined;
       setTimeout(this.changed, TOLD + 100);
     }
     if (state.state === 'live' || state.state === 'ended' || state.state === 'catching-up') this.error = undefined;
     if (state.state === 'live' || state.state === 'ended') this.#wasThere = true;
     this.connection = state;
     this.changed();
+  }
+
+  #place() {
+    const { count, gaps, resets } = this.history;
+    return { count, gaps, resets };
   }
 
   get isCaughtUpNews(): boolean {

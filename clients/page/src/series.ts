@@ -10,7 +10,7 @@ const LOWER_IS_BETTER = /loss|error|\b(err|cost|mse|rmse|mae)\b|length|distance|
 export interface Line {
   xs: number[];
   ys: (number | null)[];
-  best: number[];
+  best: (number | null)[];
   /** Points in the interval, and whether fewer are drawn. */
   points: number;
   isReduced: boolean;
@@ -110,7 +110,8 @@ export class Series {
       if (stretch) {
         line.xs.push((this.xs[begin - 1]! + this.xs[begin]!) / 2);
         line.ys.push(null);
-        line.best.push(this.best[begin - 1]!);
+        // Something better may have been lost.
+        line.best.push(null);
       }
       const step = line.isReduced ? Math.max(1, (to - from) / pixels) : 1;
       if (step <= 2) for (let at = begin; at < end; at++) put(at);

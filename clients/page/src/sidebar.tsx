@@ -3,7 +3,7 @@
 import { STATUS_TONE } from './words.js';
 import { isOver, type JobList, type ListedJob } from './list.js';
 import { addressOf, isSame, keyOf, nameOf, routeTo, type JobName, type Route } from './route.js';
-import { ago, whole } from './text.js';
+import { ago, plural, whole } from './text.js';
 
 const STATES: [state: string, label: string][] = [
   ['', 'All'],
@@ -61,7 +61,8 @@ function JobRow({ job, isShown, href, open }: { job: ListedJob; isShown: boolean
         <span class="name">{job.jobId}</span>
         <span class="quiet time">{ago(Date.parse(job.lastEventAt))}</span>
         <span class="quiet about">
-          {job.kind} · {job.status}
+          {job.kind}
+          {job.status !== 'unknown' && ` · ${job.status}`}
           {percent !== undefined && ` · ${percent} %`}
         </span>
         {percent !== undefined && (
@@ -130,7 +131,7 @@ export function Sidebar({ list, route, show }: Props) {
         </button>
       )}
       <p class="quiet count">
-        {list.problem ? `The list cannot be read: ${list.problem.message}. Trying again.` : list.isRead ? `${whole(list.jobs.length)} jobs, ${whole(running)} not ended` : 'Looking for jobs …'}
+        {list.problem ? `The list cannot be read: ${list.problem.message}. Trying again.` : list.isRead ? `${plural(list.jobs.length, 'job')}, ${whole(running)} not ended` : 'Looking for jobs …'}
       </p>
     </nav>
   );
