@@ -33,11 +33,8 @@ const SCRIPT: File = File {
     plain: include_bytes!("ui/page.js"),
     compressed: Some(include_bytes!("ui/page.js.gz")),
 };
-const ICON: File = File {
-    media_type: "image/svg+xml",
-    plain: include_bytes!("ui/favicon.svg"),
-    compressed: None,
-};
+const ICON: File =
+    File { media_type: "image/svg+xml", plain: include_bytes!("ui/favicon.svg"), compressed: None };
 
 /// The file at a path of the page, compressed if the request's headers allow that.
 pub fn find(path: &str, headers: &HeaderMap) -> Option<Answer> {
@@ -63,14 +60,15 @@ pub fn find(path: &str, headers: &HeaderMap) -> Option<Answer> {
 /// Whether gzip is named as an encoding, and not with a weight of zero (RFC 9110, 12.5.3).
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let named = headers.get_all(header::ACCEPT_ENCODING).iter();
-    named.filter_map(|value: &HeaderValue| value.to_str().ok()).flat_map(|text| text.split(',')).any(
-        |coding| {
+    named
+        .filter_map(|value: &HeaderValue| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .any(|coding| {
             let mut parts = coding.split(';').map(str::trim);
             let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
             let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
             is_gzip && weight.is_none_or(|weight| weight > 0.0)
-        },
-    )
+        })
 }
 
 #[cfg(test)]

@@ -3,108 +3,20 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 
 import { JobView } from './job.js';
+import { Keys, useKeys } from './keys.js';
 import type { JobList } from './list.js';
-import { addressOf, isSame, readRoute, routeTo, type JobName, type Route } from './route.js';
-import { Run } from './run.js';
+import { addressOf, isSame, keyOf, readRoute, routeTo, type Route } from './route.js';
+import { usePace, useRuns } from './runs.js';
 import type { Session } from './session.js';
 import { listedJobs, Sidebar } from './sidebar.js';
+import { SignIn } from './sign_in.js';
 import { showOnTab } from './tab.js';
 import { applyTheme, chooseTheme, chosenTheme, onSystemTheme, type Theme } from './theme.js';
 import { headline } from './words.js';
 
-/** Renders follow each other by so much, however many events come; in milliseconds. */
-const PACE = 80;
 /** Screen readers are told of a new state no sooner after the last one. */
 const SPEECH = 3_000;
 const THEMES: Theme[] = ['system', 'light', 'dark'];
-
-const KEYS: [key: string, effect: string][] = [
-  ['/', 'search the jobs'],
-  ['j, k', 'next job, previous job'],
-  ['↑ ↓', 'in the list and in the log: walk'],
-  ['e', 'go to the log'],
-  ['f or End', 'follow the newest events'],
-  ['t', 'system, light or dark'],
-  ['Esc', 'close what is open'],
-  ['?', 'these keys'],
-];
-
-/** Renders again when something has changed, at its own pace. */
-function usePace(): [version: number, changed: () => void] {
-  const [version, render] = useState(0);
-  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
-  const changed = useRef(() => {
-    timer.current ??= setTimeout(() => {
-      timer.current = undefined;
-      render((version) => version + 1);
-    }, PACE);
-  });
-  return [version, changed.current];
-}
-
-function useRuns(route: Route, session: Session, changed: () => void, generation: number): [Run | undefined, Run[]] {
-  const runs = useRef<Run[]>([]);
-  const wanted = route.job ? [route.job, ...route.compared.filter((job) => !isSame(job, route.job))] : [];
-  const basis = useRef(generation);
-  const serves = (run: Run, job: JobName, at: number) => isSame(job, run.name) && run.isCompared === at > 0;
-  const kept = runs.current.filter((run) => basis.current === generation && wanted.some((job, at) => serves(run, job, at)));
-  for (const run of runs.current) if (!kept.includes(run)) run.close();
-  basis.current = generation;
-  runs.current = wanted.map((job, at) => kept.find((run) => serves(run, job, at)) ?? new Run(job, session, changed, at > 0));
-  return [runs.current[0], runs.current.slice(1)];
-}
-
-function SignIn({ session, problem, done }: { session: Session; problem: string; done(): void }) {
-  return (
-    <form
-      class="sign-in"
-      onSubmit={(event) => {
-        event.preventDefault();
-        const token = new FormData(event.currentTarget).get('token');
-        session.signIn(String(token).trim());
-        done();
-      }}
-    >
-      <h1>This gateway asks for a token</h1>
-      <p class="quiet">It stays in this tab and is gone when the tab is closed.</p>
-      <label>
-        Token
-        <input name="token" type="password" required autocomplete="off" spellcheck={false} autofocus />
-      </label>
-      {session.token && (
-        <p class="failure" role="alert">
-          {problem}
-        </p>
-      )}
-      <button type="submit" class="button strong">
-        Open
-      </button>
-    </form>
-  );
-}
-
-function Keys({ close }: { close(): void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current!.showModal(), []);
-  return (
-    <dialog ref={dialog} onClose={close} aria-labelledby="keys-title" onClick={(event) => event.target === dialog.current && dialog.current?.close()}>
-      <h2 id="keys-title">Keys</h2>
-      <dl>
-        {KEYS.map(([key, effect]) => (
-          <div key={key}>
-            <dt>
-              <kbd>{key}</kbd>
-            </dt>
-            <dd>{effect}</dd>
-          </div>
-        ))}
-      </dl>
-      <button type="button" class="button" onClick={() => dialog.current!.close()}>
-        Close
-      </button>
-    </dialog>
-  );
-}
 
 /** Says a state when it has changed, and not more often than somebody can listen. */
 function useSpeech(text: string): string {
@@ -119,6 +31,46 @@ function useSpeech(text: string): string {
   }, [text]);
   return said;
 }
+
+interface TopBarProps {
+  theme: Theme;
+  hasToken: boolean;
+  home(): void;
+  cycleTheme(): void;
+  openHelp(): void;
+  signOut(): void;
+}
+
+function TopBar({ theme, hasToken, home, cycleTheme, openHelp, signOut }: TopBarProps) {
+  return (
+    <header class="top">
+      <a class="brand" href="/" onClick={(event) => (event.preventDefault(), home())}>
+        <img src="/favicon.svg" alt="" width="24" height="24" />
+        jobwire
+      </a>
+      <button type="button" class="icon" aria-label={`Theme: ${theme}`} aria-keyshortcuts="t" onClick={cycleTheme}>
+        {theme === 'system' ? '◐' : theme === 'light' ? '☀' : '☾'}
+      </button>
+      <button type="button" class="icon" aria-label="Keys" aria-keyshortcuts="?" onClick={() => openHelp()}>
+        ?
+      </button>
+      {hasToken && (
+        <button type="button" class="icon" aria-label="Forget the token" onClick={() => signOut()}>
+          ⎋
+        </button>
+      )}
+    </header>
+  );
+}
+
+const WELCOME = (
+  <div class="welcome">
+    <h1>Nothing to watch yet</h1>
+    <p class="quiet">
+      A job appears here with its first event, published on <code>jobs.&lt;kind&gt;.&lt;jobId&gt;.&lt;eventType&gt;</code>
+    </p>
+  </div>
+);
 
 export function App({ session, list, onListChanged }: { session: Session; list: JobList; onListChanged(call: () => void): void }) {
   const [, changed] = usePace();
@@ -162,39 +114,19 @@ export function App({ session, list, onListChanged }: { session: Session; list: 
     };
   }, []);
 
-  const keys = useRef((_: KeyboardEvent) => {});
-  keys.current = (event) => {
-    const target = event.target as HTMLElement;
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
-    if (event.key === 'Escape') {
-      if (target.id === 'search') target.blur();
-      else if (route.event !== undefined) show({ ...route, event: undefined }, 'replace');
-      return;
-    }
-    if (/^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
-    const jobs = listedJobs(list, route);
-    const at = jobs.findIndex((job) => isSame(job, route.job));
-    const open = (to: number) => jobs[to] && to !== at && show(routeTo(route, jobs[to]));
-    const acts: Record<string, () => unknown> = {
-      '/': () => document.querySelector<HTMLElement>('#search')?.focus(),
-      j: () => open(Math.min(jobs.length - 1, at + 1)),
-      k: () => open(Math.max(0, at - 1)),
-      e: () => document.querySelector<HTMLElement>('.rows')?.focus(),
-      f: () => document.querySelector<HTMLElement>('.follow')?.click(),
-      t: cycleTheme,
-      '?': () => openHelp(true),
-    };
-    const act = acts[event.key];
-    if (!act) return;
-    event.preventDefault();
-    act();
-  };
-  useEffect(() => {
-    const pressed = (event: KeyboardEvent) => keys.current(event);
-    addEventListener('keydown', pressed);
-    return () => removeEventListener('keydown', pressed);
-  }, []);
-
+  const jobs = listedJobs(list, route);
+  const at = jobs.findIndex((job) => isSame(job, route.job));
+  const openAt = (to: number) => jobs[to] && to !== at && show(routeTo(route, jobs[to]));
+  useKeys({
+    Escape: () => route.event !== undefined && show({ ...route, event: undefined }, 'replace'),
+    '/': () => document.querySelector<HTMLElement>('#search')?.focus(),
+    j: () => openAt(Math.min(jobs.length - 1, at + 1)),
+    k: () => openAt(Math.max(0, at - 1)),
+    e: () => document.querySelector<HTMLElement>('.rows')?.focus(),
+    f: () => document.querySelector<HTMLElement>('.follow')?.click(),
+    t: cycleTheme,
+    '?': () => openHelp(true),
+  });
   // On a wide screen something is shown at once; on a phone the list is.
   useEffect(() => {
     if (!route.job && list.jobs.length && matchMedia('(min-width: 54rem)').matches) show(routeTo(route, list.jobs[0]), 'replace');
@@ -210,42 +142,19 @@ export function App({ session, list, onListChanged }: { session: Session; list: 
       <a class="skip" href="#title">
         Skip to the job
       </a>
-      <header class="top">
-        <a class="brand" href="/" onClick={(event) => (event.preventDefault(), show(routeTo(route, undefined)))}>
-          <img src="/favicon.svg" alt="" width="24" height="24" />
-          jobwire
-        </a>
-        <button type="button" class="icon" aria-label={`Theme: ${theme}`} aria-keyshortcuts="t" onClick={cycleTheme}>
-          {theme === 'system' ? '◐' : theme === 'light' ? '☀' : '☾'}
-        </button>
-        <button type="button" class="icon" aria-label="Keys" aria-keyshortcuts="?" onClick={() => openHelp(true)}>
-          ?
-        </button>
-        {session.token && (
-          <button type="button" class="icon" aria-label="Forget the token" onClick={() => (session.signIn(undefined), signedIn())}>
-            ⎋
-          </button>
-        )}
-      </header>
+      <TopBar theme={theme} hasToken={!!session.token} home={() => show(routeTo(route, undefined))} cycleTheme={cycleTheme} openHelp={() => openHelp(true)} signOut={() => (session.signIn(undefined), signedIn())} />
       {problem ? (
         <main>
           <SignIn session={session} problem={problem.message} done={signedIn} />
         </main>
       ) : (
         <>
-          <Sidebar list={list} route={route} show={show} />
+          <Sidebar list={list} route={route} progress={run?.history.progress} show={show} />
           <main>
             {run ? (
-              <JobView run={run} compared={compared} list={list} route={route} theme={shownTheme} isGuarded={!!session.token} show={show} tell={tell} />
+              <JobView key={keyOf(run.name)} run={run} compared={compared} list={list} route={route} theme={shownTheme} isGuarded={!!session.token} show={show} tell={tell} />
             ) : (
-              list.isRead && (
-                <div class="welcome">
-                  <h1>Nothing to watch yet</h1>
-                  <p class="quiet">
-                    A job appears here with its first event, published on <code>jobs.&lt;kind&gt;.&lt;jobId&gt;.&lt;eventType&gt;</code>
-                  </p>
-                </div>
-              )
+              list.isRead && WELCOME
             )}
           </main>
         </>

@@ -2,9 +2,10 @@
 
 import { useState } from 'preact/hooks';
 
-import { Chart, type ChartLine } from './chart.js';
+import { Chart } from './chart.js';
 import type { JobList } from './list.js';
 import { Menu } from './menu.js';
+import type { ChartLine } from './plot.js';
 import { isSame, keyOf, MOST_COMPARED, type Route } from './route.js';
 import type { Run } from './run.js';
 import { Tour } from './tour.js';
@@ -78,7 +79,8 @@ export function Charts({ run, compared, list, route, theme, show }: Props) {
   const isLoss = primary.length > 0 && primary.every((name) => /loss/i.test(name));
   const others = [...history.series.values()].filter(({ name, count }) => count > 1 && !primary.includes(name)).map(({ name }) => name);
   const picked = route.series.filter((name) => history.series.has(name) && !primary.includes(name));
-  const axis = run.name.kind === 'training' || isLoss ? 'epoch' : 'iteration';
+  const isCounted = [...primary, ...picked].some((name) => history.series.get(name)!.isCounted);
+  const axis = isCounted ? 'report' : run.name.kind === 'training' || isLoss ? 'epoch' : 'iteration';
   const isPositive = primary.every((name) => history.series.get(name)!.ys.every((y) => y > 0));
   if (!primary.length && !others.length && !history.tour) return null;
   const runs = [run, ...compared];

@@ -49,7 +49,7 @@ export function Detail({ job, id, event, isSearched, isGuarded, tell, close }: P
           </div>
         </>
       ) : (
-        <p class="empty">{isSearched ? 'Looking for this event …' : 'No event of this job has this id, or it is no longer stored.'}</p>
+        <p class="empty">{isSearched ? 'Looking for this event …' : 'No event of this job has this id, or it is no longer stored or kept here.'}</p>
       )}
     </aside>
   );

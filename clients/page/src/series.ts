@@ -2,6 +2,8 @@
 
 /** More points than this are thinned out, by the lowest and highest of each stretch. */
 const MOST_POINTS = 200_000;
+/** A point is sorted in among so many of the last; reports that go back further are counted instead. */
+const MOST_BACK = 1_000;
 
 /** Names of values that are better when they are lower. */
 const LOWER_IS_BETTER = /loss|error|\b(err|cost|mse|rmse|mae)\b|length|distance|perplexity|latency|duration|_ms$/i;
@@ -26,6 +28,8 @@ export class Series {
   /** The points that came, also those that were thinned out. */
   count = 0;
   isThinned = false;
+  /** The axis counts reports: the iterations are in no order. */
+  isCounted = false;
   #isRestarted = false;
   #isGapNext = false;
 
@@ -51,13 +55,17 @@ export class Series {
   }
 
   add(x: number, y: number): void {
-    let at = this.xs.length;
-    while (at > 0 && this.xs[at - 1]! > x) at--;
+    if (this.isCounted) x = this.xs.at(-1)! + 1;
+    let at = firstAbove(this.xs, x);
     if (this.#isRestarted) {
       while (at > 0 && this.xs[at - 1] === x) at--;
       for (const column of [this.xs, this.ys, this.best]) column.length = at;
       while (this.gaps.at(-1)! >= at) this.gaps.pop();
       this.#isRestarted = false;
+    } else if (at < this.xs.length - MOST_BACK) {
+      this.isCounted = true;
+      this.xs.forEach((_, at) => (this.xs[at] = at + 1));
+      return this.add(x, y);
     }
     if (this.#isGapNext) this.gaps.push(at);
     this.#isGapNext = false;
@@ -140,6 +148,14 @@ function extremes(ys: readonly number[], from: number, to: number): number[] {
   }
   if (from >= to) return [];
   return low === high ? [low] : low < high ? [low, high] : [high, low];
+}
+
+/** Mostly it is the end. */
+function firstAbove(xs: readonly number[], x: number): number {
+  let at = xs.length;
+  const least = Math.max(0, at - MOST_BACK - 1);
+  while (at > least && xs[at - 1]! > x) at--;
+  return at > least ? at : firstAtLeast(xs, x + Number.EPSILON * Math.max(1, Math.abs(x)));
 }
 
 function firstAtLeast(xs: readonly number[], x: number): number {

@@ -15,6 +15,8 @@ const STATES: [state: string, label: string][] = [
 interface Props {
   list: JobList;
   route: Route;
+  /** How far the job is that is shown. */
+  progress: number | undefined;
   show(route: Route, how?: 'push' | 'replace'): void;
 }
 
@@ -43,8 +45,8 @@ function walk(event: KeyboardEvent): void {
   event.preventDefault();
 }
 
-function JobRow({ job, isShown, href, open }: { job: ListedJob; isShown: boolean; href: string; open(): void }) {
-  const percent = job.progress === undefined || isOver(job.status) ? undefined : Math.round(job.progress * 100);
+function JobRow({ job, progress, isShown, href, open }: { job: ListedJob; progress: number | undefined; isShown: boolean; href: string; open(): void }) {
+  const percent = progress === undefined || isOver(job.status) ? undefined : Math.round(progress * 100);
   return (
     <li>
       <a
@@ -75,7 +77,7 @@ function JobRow({ job, isShown, href, open }: { job: ListedJob; isShown: boolean
   );
 }
 
-export function Sidebar({ list, route, show }: Props) {
+export function Sidebar({ list, route, progress, show }: Props) {
   const kinds = [...new Set([...list.jobs.map(({ kind }) => kind), ...(route.listedKind ? [route.listedKind] : [])])].sort();
   const jobs = listedJobs(list, route);
   const other = jobs.length ? undefined : unlisted(route);
@@ -112,7 +114,7 @@ export function Sidebar({ list, route, show }: Props) {
       </div>
       <ul id="jobs">
         {jobs.map((job) => (
-          <JobRow key={keyOf(job)} job={job} isShown={isSame(job, route.job)} href={addressOf(routeTo(route, job))} open={() => show(routeTo(route, job))} />
+          <JobRow key={keyOf(job)} job={job} progress={job.progress ?? (isSame(job, route.job) ? progress : undefined)} isShown={isSame(job, route.job)} href={addressOf(routeTo(route, job))} open={() => show(routeTo(route, job))} />
         ))}
       </ul>
       {list.isRead && !jobs.length && (

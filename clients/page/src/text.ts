@@ -13,7 +13,9 @@ export function value(number: number): string {
   if (Number.isInteger(number) && Math.abs(number) < 1e9) return grouped.format(number);
   const size = Math.abs(number);
   if (size !== 0 && (size < 1e-3 || size >= 1e9)) return number.toExponential(2);
-  return number.toLocaleString('en', { maximumSignificantDigits: size >= 1000 ? 6 : 4 });
+  const text = number.toLocaleString('en', { maximumSignificantDigits: size >= 1000 ? 6 : 4 });
+  // 0.99996 is not 1.
+  return /[.]/.test(text) ? text : number.toLocaleString('en', { maximumSignificantDigits: 7 });
 }
 
 /** A length of time, in milliseconds. */

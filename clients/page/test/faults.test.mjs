@@ -144,6 +144,9 @@ test('a history whose beginning is gone says so, and a stream made anew too', { 
   const deployment = await start();
   await deployment.publish('run', optimization(100).slice(1));
   await deployment.keepNewest(30);
+  // What it holds in memory would still be told.
+  await deployment.kill();
+  await deployment.startGateway();
   page = await pages.open('/?kind=optimization&job=run');
   await stateIs('live');
   await countIs(30);
@@ -153,6 +156,19 @@ test('a history whose beginning is gone says so, and a stream made anew too', { 
   await shows('.notices', 'The stream was made anew');
   await countIs(6);
   assert.match(await page.locator('[role=img][aria-label^="Score"]').getAttribute('aria-label'), /5 points/);
+});
+
+test('reports in no order are counted, and cost no more than others', { timeout: 60_000 }, async () => {
+  const deployment = await start();
+  // Two workers, one after the other, each with iterations of its own.
+  const half = 15_000;
+  const events = Array.from({ length: 2 * half }, (_, at) => ({ eventType: 'iteration_completed', iteration: at % half, data: { score: at / 2 / half } }));
+  await publishToNats(deployment.natsUrl, 'run', events);
+  page = await pages.open('/?kind=optimization&job=run');
+  await countIs(events.length);
+  await stateIs('live');
+  await shows('.chart .note', 'report');
+  await shows('.reduced', '30,000 points drawn as');
 });
 
 test('where a token is wanted, one is asked for, and kept only in this tab', { timeout: 60_000 }, async () => {
