@@ -64,8 +64,6 @@ export class History {
   iteration: number | undefined;
   total: number | undefined;
   error = '';
-  tool = '';
-  message = '';
   lastId = 0;
   firstTime = NaN;
   lastTime = NaN;
@@ -147,8 +145,6 @@ export class History {
     const counted = iteration !== undefined && this.total ? iteration / this.total : undefined;
     const fraction = told ?? counted;
     if (fraction !== undefined) this.progress = Math.min(1, Math.max(0, fraction));
-    if (typeof data.tool === 'string') this.tool = data.tool;
-    if (typeof data.message === 'string') this.message = data.message;
   }
 
   #takeStage(name: string, id: number, time: number, data: Record<string, unknown>): void {

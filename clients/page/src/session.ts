@@ -2,8 +2,9 @@
 // tab: it is kept in sessionStorage and nowhere else.
 
 import { Client } from '../../typescript/src/index.js';
+import { Keeping } from './keeping.js';
 
-const KEY = 'jobwire-token';
+const kept = new Keeping(() => sessionStorage, 'jobwire-token');
 
 export class Refused extends Error {
   constructor(
@@ -15,7 +16,7 @@ export class Refused extends Error {
 }
 
 export class Session {
-  token: string | undefined = sessionStorage.getItem(KEY) ?? undefined;
+  token = kept.get();
   client = this.#connect();
 
   #connect(): Client {
@@ -24,9 +25,8 @@ export class Session {
 
   /** Goes on with another token, over a new connection. */
   signIn(token: string | undefined): void {
-    if (token) sessionStorage.setItem(KEY, token);
-    else sessionStorage.removeItem(KEY);
-    this.token = token;
+    this.token = token || undefined;
+    kept.set(this.token);
     this.client.close();
     this.client = this.#connect();
   }

@@ -1,12 +1,14 @@
 // Light or dark: as the system says, until somebody chooses.
 
+import { Keeping } from './keeping.js';
+
 export type Theme = 'system' | 'light' | 'dark';
-const KEY = 'jobwire-theme';
+const kept = new Keeping(() => localStorage, 'jobwire-theme');
 const darkness = matchMedia('(prefers-color-scheme: dark)');
 
 export function chosenTheme(): Theme {
-  const kept = localStorage.getItem(KEY);
-  return kept === 'light' || kept === 'dark' ? kept : 'system';
+  const theme = kept.get();
+  return theme === 'light' || theme === 'dark' ? theme : 'system';
 }
 
 /** Puts the theme on the page; tells which it is. */
@@ -17,8 +19,7 @@ export function applyTheme(theme: Theme = chosenTheme()): 'light' | 'dark' {
 }
 
 export function chooseTheme(theme: Theme): void {
-  if (theme === 'system') localStorage.removeItem(KEY);
-  else localStorage.setItem(KEY, theme);
+  kept.set(theme === 'system' ? undefined : theme);
   applyTheme(theme);
 }
 

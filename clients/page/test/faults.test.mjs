@@ -192,6 +192,30 @@ test('where a token is wanted, one is asked for, and kept only in this tab', { t
   await stateIs('live');
   await page.getByLabel('Forget the token').click();
   await shows('h1', 'asks for a token');
+  // One that expires while the job is watched.
+  await page.getByRole('textbox', { name: 'Token' }).fill(sign(5));
+  await page.getByRole('button', { name: 'Open' }).click();
+  await stateIs('live');
+  await page.getByRole('alert').waitFor();
+  await page.getByRole('textbox', { name: 'Token' }).fill(sign(600));
+  await page.getByRole('button', { name: 'Open' }).click();
+  await stateIs('live');
+  await countIs(34);
+});
+
+test('where the browser keeps nothing, the page works all the same', { timeout: 60_000 }, async () => {
+  const deployment = await start();
+  await deployment.publish('run', optimization(3));
+  page = await pages.open('/favicon.svg');
+  await page.addInitScript(() => {
+    for (const name of ['localStorage', 'sessionStorage']) {
+      Object.defineProperty(window, name, { get: () => { throw new DOMException('no', 'SecurityError'); } });
+    }
+  });
+  await page.goto(`${pages.url}/?kind=optimization&job=run`);
+  await stateIs('live');
+  await page.keyboard.press('t');
+  await shows('.toast', 'Theme: light');
 });
 
 test(`${MANY} events stay fluid`, { timeout: 240_000 }, async (t) => {
