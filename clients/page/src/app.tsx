@@ -16,7 +16,62 @@ import { headline } from './words.js';
 
 /** Screen readers are told of a new state no sooner after the last one. */
 const SPEECH = 3_000;
+type Show = (next: Route, how?: 'push' | 'replace') => void;
+
 const THEMES: Theme[] = ['system', 'light', 'dark'];
+
+/** What the address says, and a way to say something else. */
+function useRoute(): [Route, Show] {
+  const [route, setRoute] = useState(readRoute);
+  useEffect(() => {
+    const popped = () => setRoute(readRoute());
+    addEventListener('popstate', popped);
+    return () => removeEventListener('popstate', popped);
+  }, []);
+  const show: Show = (next, how = 'push') => {
+    history[`${how}State`](null, '', addressOf(next));
+    setRoute(next);
+  };
+  return [route, show];
+}
+
+/** A sentence that is shown for a moment. */
+function useToast(): [string, (sentence: string) => void] {
+  const [toast, setToast] = useState('');
+  const tell = (sentence: string) => {
+    setToast(sentence);
+    setTimeout(() => setToast((shown) => (shown === sentence ? '' : shown)), 2500);
+  };
+  return [toast, tell];
+}
+
+function useTheme(tell: (sentence: string) => void, changed: () => void): [Theme, () => void] {
+  const [theme, setTheme] = useState(chosenTheme);
+  useEffect(() => onSystemTheme(changed), []);
+  const cycle = () => {
+    const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!;
+    chooseTheme(next);
+    setTheme(next);
+    tell(`Theme: ${next}`);
+  };
+  return [theme, cycle];
+}
+
+function usePageKeys(list: JobList, route: Route, show: Show, cycleTheme: () => void, openHelp: () => void): void {
+  const jobs = listedJobs(list, route);
+  const at = jobs.findIndex((job) => isSame(job, route.job));
+  const openAt = (to: number) => jobs[to] && to !== at && show(routeTo(route, jobs[to]));
+  useKeys({
+    Escape: () => route.event !== undefined && show({ ...route, event: undefined }, 'replace'),
+    '/': () => document.querySelector<HTMLElement>('#search')?.focus(),
+    j: () => openAt(Math.min(jobs.length - 1, at + 1)),
+    k: () => openAt(Math.max(0, at - 1)),
+    e: () => document.querySelector<HTMLElement>('.rows')?.focus(),
+    f: () => document.querySelector<HTMLElement>('.follow')?.click(),
+    t: cycleTheme,
+    '?': openHelp,
+  });
+}
 
 /** Says a state when it has changed, and not more often than somebody can listen. */
 function useSpeech(text: string): string {
@@ -74,28 +129,14 @@ const WELCOME = (
 
 export function App({ session, list, onListChanged }: { session: Session; list: JobList; onListChanged(call: () => void): void }) {
   const [, changed] = usePace();
-  const [route, setRoute] = useState(readRoute);
-  const [theme, setTheme] = useState(chosenTheme);
+  const [route, show] = useRoute();
+  const [toast, tell] = useToast();
+  const [theme, cycleTheme] = useTheme(tell, changed);
   const [isHelpOpen, openHelp] = useState(false);
-  const [toast, setToast] = useState('');
   const [generation, setGeneration] = useState(0);
   const shownTheme = applyTheme(theme);
   const [run, compared] = useRuns(route, session, changed, generation);
 
-  const show = (next: Route, how: 'push' | 'replace' = 'push') => {
-    history[`${how}State`](null, '', addressOf(next));
-    setRoute(next);
-  };
-  const tell = (sentence: string) => {
-    setToast(sentence);
-    setTimeout(() => setToast((shown) => (shown === sentence ? '' : shown)), 2500);
-  };
-  const cycleTheme = () => {
-    const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!;
-    chooseTheme(next);
-    setTheme(next);
-    tell(`Theme: ${next}`);
-  };
   const signedIn = () => {
     setGeneration((generation) => generation + 1);
     list.restart();
@@ -104,29 +145,11 @@ export function App({ session, list, onListChanged }: { session: Session; list: 
   useEffect(() => {
     onListChanged(changed);
     const timer = setInterval(changed, 1000);
-    const popped = () => setRoute(readRoute());
-    addEventListener('popstate', popped);
-    onSystemTheme(changed);
     void list.refresh();
-    return () => {
-      clearInterval(timer);
-      removeEventListener('popstate', popped);
-    };
+    return () => clearInterval(timer);
   }, []);
 
-  const jobs = listedJobs(list, route);
-  const at = jobs.findIndex((job) => isSame(job, route.job));
-  const openAt = (to: number) => jobs[to] && to !== at && show(routeTo(route, jobs[to]));
-  useKeys({
-    Escape: () => route.event !== undefined && show({ ...route, event: undefined }, 'replace'),
-    '/': () => document.querySelector<HTMLElement>('#search')?.focus(),
-    j: () => openAt(Math.min(jobs.length - 1, at + 1)),
-    k: () => openAt(Math.max(0, at - 1)),
-    e: () => document.querySelector<HTMLElement>('.rows')?.focus(),
-    f: () => document.querySelector<HTMLElement>('.follow')?.click(),
-    t: cycleTheme,
-    '?': () => openHelp(true),
-  });
+  usePageKeys(list, route, show, cycleTheme, () => openHelp(true));
   // On a wide screen something is shown at once; on a phone the list is.
   useEffect(() => {
     if (!route.job && list.jobs.length && matchMedia('(min-width: 54rem)').matches) show(routeTo(route, list.jobs[0]), 'replace');

@@ -115,45 +115,52 @@ function TypeFilter({ run, route, show }: Pick<Props, 'run' | 'route' | 'show'>)
   );
 }
 
-export function JobView({ run, compared, list, route, theme, isGuarded, show, tell }: Props) {
+function Head({ run, route, isGuarded, show, tell }: Pick<Props, 'run' | 'route' | 'isGuarded' | 'show' | 'tell'>) {
   const { history, name } = run;
-  const isLive = !history.isOver && run.connection.state === 'live';
-  const isAgent = name.kind === 'agent' || history.stages.some(({ tool }) => tool);
-  const openEvent = (event: number | undefined) => show({ ...route, event }, 'replace');
-  const place = route.event === undefined ? -1 : placeOf(history.events, route.event);
   const choices = [
     { label: 'Link', text: () => location.href },
     { label: `Events as JSON (${whole(history.events.length)})`, text: () => json(history.events) },
     { label: 'curl', text: () => curl(name, undefined, isGuarded) },
     { label: 'Command line', text: () => commandLine(name, undefined) },
   ];
+  return (
+    <header class="head">
+      <div class="names">
+        <a class="back" href="/" aria-label="All jobs" onClick={(event) => (event.preventDefault(), show({ ...route, job: undefined }))}>
+          ←
+        </a>
+        <div>
+          <p class="quiet kind">{name.kind}</p>
+          <div class="title">
+            <h1 id="title" tabIndex={-1}>
+              {name.jobId}
+            </h1>
+            {history.status !== 'unknown' && (
+              <span class="status" data-tone={STATUS_TONE[history.status]}>
+                {history.status}
+              </span>
+            )}
+          </div>
+        </div>
+      </div>
+      <div class="actions">
+        <Badge run={run} />
+        <CopyMenu choices={choices} tell={tell} />
+      </div>
+    </header>
+  );
+}
+
+export function JobView({ run, compared, list, route, theme, isGuarded, show, tell }: Props) {
+  const { history, name } = run;
+  const isLive = !history.isOver && run.connection.state === 'live';
+  const isAgent = name.kind === 'agent' || history.stages.some(({ tool }) => tool);
+  const openEvent = (event: number | undefined) => show({ ...route, event }, 'replace');
+  const place = route.event === undefined ? -1 : placeOf(history.events, route.event);
   const isOneStage = history.stages.length < 2;
   return (
     <article class="job" aria-labelledby="title">
-      <header class="head">
-        <div class="names">
-          <a class="back" href="/" aria-label="All jobs" onClick={(event) => (event.preventDefault(), show({ ...route, job: undefined }))}>
-            ←
-          </a>
-          <div>
-            <p class="quiet kind">{name.kind}</p>
-            <div class="title">
-              <h1 id="title" tabIndex={-1}>
-                {name.jobId}
-              </h1>
-              {history.status !== 'unknown' && (
-                <span class="status" data-tone={STATUS_TONE[history.status]}>
-                  {history.status}
-                </span>
-              )}
-            </div>
-          </div>
-        </div>
-        <div class="actions">
-          <Badge run={run} />
-          <CopyMenu choices={choices} tell={tell} />
-        </div>
-      </header>
+      <Head run={run} route={route} isGuarded={isGuarded} show={show} tell={tell} />
       {history.progress !== undefined && (
         <div class="progress" role="progressbar" aria-label="Progress" aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(history.progress * 100)} data-tone={STATUS_TONE[history.status]}>
           <span style={{ width: `${history.progress * 100}%` }} />
