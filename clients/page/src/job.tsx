@@ -178,7 +178,7 @@ export function JobView({ run, compared, list, route, theme, isGuarded, show, te
           <TypeFilter run={run} route={route} show={show} />
           <span class="quiet since">{!Number.isNaN(history.firstTime) && `since ${date(history.firstTime)}`}</span>
         </div>
-        <div class={route.event === undefined ? 'reader' : 'reader split'}>
+        <div class={route.event === undefined ? 'reader' : 'reader split'} style={{ '--count': Math.min(history.events.length, 100) }}>
           <Log key={keyOf(name)} history={history} types={route.types} selected={route.event} isLive={isLive} select={openEvent} />
           {route.event !== undefined && (
             <Detail

@@ -24,6 +24,9 @@ export interface Column {
   dash: number[] | undefined;
 }
 
+/** There is nothing between two iterations. */
+const WHOLE_STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+
 export type Range = [low: number, high: number];
 
 export const columnsOf = (lines: ChartLine[]): Column[] =>
@@ -110,7 +113,7 @@ export function optionsOf(columns: Column[], size: { width: number; height: numb
       y: { distr: isLogarithmic ? 3 : 1 },
     },
     axes: [
-      { ...axis, size: 34, gap: 8, values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? whole(split) : '')) },
+      { ...axis, size: 34, gap: 8, incrs: WHOLE_STEPS, values: (_, splits) => splits.map(whole) },
       { ...axis, size: 58, gap: 8, values: (_, splits) => splits.map((split) => (split === null ? '' : value(split))) },
     ],
     series: [
