@@ -81,13 +81,13 @@ export function Charts({ run, compared, list, route, theme, show }: Props) {
   const picked = route.series.filter((name) => history.series.has(name) && !primary.includes(name));
   const isCounted = [...primary, ...picked].some((name) => history.series.get(name)!.isCounted);
   const axis = isCounted ? 'report' : run.name.kind === 'training' || isLoss ? 'epoch' : 'iteration';
-  const isPositive = primary.every((name) => history.series.get(name)!.ys.every((y) => y > 0));
+  const isPositive = isLoss && primary.every((name) => history.series.get(name)!.ys.every((y) => y > 0));
   if (!primary.length && !others.length && !history.tour) return null;
   const runs = [run, ...compared];
   return (
     <section class="panel charts" aria-label="Charts">
       <div class="tools">
-        {isLoss && isPositive && (
+        {isPositive && (
           <button type="button" class="button" aria-pressed={isLogarithmic} onClick={() => setLogarithmic(!isLogarithmic)}>
             Log scale
           </button>
