@@ -35,7 +35,11 @@ export class Run {
 
   #open(session: Session): void {
     const { kind, jobId } = this.name;
+    // A job may vanish and come back: what is here already is not asked for again.
+    const { after, epoch } = this.#watch?.cursor ?? { after: 0 };
     this.#watch = session.client.job(jobId, { kind }).watch({
+      after,
+      epoch,
       keepWatching: true,
       onEvent: (event) => {
         this.history.take(event);
