@@ -49,7 +49,7 @@ fn find(public: &Public, request: &Request<Incoming>) -> Option<Resource> {
     let path = request.uri().path();
     // A file may stand at the path of a WebSocket: the page is at the root, and so is beam-search.
     if !hyper_tungstenite::is_upgrade_request(request)
-        && let Some(file) = page::find(path)
+        && let Some(file) = page::find(path, request.headers())
     {
         return Some(Resource::File(file));
     }
