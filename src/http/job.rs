@@ -1,5 +1,7 @@
 //! How one job stands: the state of any job, and the polling resource of `training`.
 
+use std::time::Duration;
+
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde::Serialize;
@@ -7,13 +9,17 @@ use serde_json::value::RawValue;
 
 use super::access;
 use super::answer::{Answer, HttpError, json};
-use super::server::Public;
+use super::server::{Public, PublicSource};
 use crate::config::routes::Route;
 use crate::dialect::optimization::{self, Naming};
 use crate::dialect::training;
 use crate::event::{JobKey, JobStatus, StoredEvent};
 use crate::journal::catalog::JobState;
 use crate::progress::Progress;
+
+/// How often an answer is asked for that fits what the tail has seen, and the pause between two.
+const ATTEMPTS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The state of a job, as clients read it.
 #[derive(Serialize)]
@@ -82,18 +88,34 @@ async fn read(
     let grant = access::authenticate(public, route, request).await?;
     access::check_watch(grant.as_ref(), job)?;
     let source = public.sources.get(route.source).ok_or(HttpError::Internal)?;
-    let epoch = || source.window.read().epoch().to_owned();
-    let before = epoch();
+    for _ in 0..ATTEMPTS {
+        if let Some((state, epoch)) = read_once(source, job).await? {
+            return state.map(|state| (state, epoch)).ok_or(HttpError::JobNotFound.into());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(HttpError::Unavailable.into())
+}
+
+/// The job's state, if it has any; `None`: of which incarnation it is cannot be said.
+async fn read_once(
+    source: &PublicSource,
+    job: &JobKey,
+) -> Result<Option<(Option<JobState>, String)>, HttpError> {
+    let seen = || {
+        let ring = source.window.read();
+        (ring.epoch().to_owned(), ring.head())
+    };
+    let (epoch, head) = seen();
     let state = source.catalog.state(job).await.map_err(|error| {
         tracing::debug!(%error, %job, "the state of a job cannot be read now");
         HttpError::Unavailable
     })?;
-    let state = state.ok_or(HttpError::JobNotFound)?;
-    // A position means nothing without the incarnation that it is of.
-    if before.is_empty() || before != epoch() {
-        return Err(HttpError::Unavailable.into());
-    }
-    Ok((state, before))
+    // A position means nothing without the incarnation that it is of. One below what the tail has
+    // seen is of a replica that lags, or of a stream that was made anew a moment ago.
+    let is_behind = state.as_ref().is_some_and(|state| state.position < head);
+    let is_certain = !epoch.is_empty() && !is_behind && seen().0 == epoch;
+    Ok(is_certain.then_some((state, epoch)))
 }
 
 /// An event as it stands in the messages of PROTOCOLS section 1; `None` if it is none.

@@ -125,6 +125,10 @@ impl Running {
 
 /// Asks for the address before anything is started; the gateway itself would tell it late.
 fn free(address: SocketAddr, option: &str) -> Result<(), Failure> {
+    if address.port() == 0 {
+        let sentence = format!("{option}: name a port, such as {}:18080", address.ip());
+        return Err(Failure::usage(sentence));
+    }
     match TcpListener::bind(address) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Failure::usage(format!(
@@ -248,5 +252,12 @@ mod tests {
         assert!(sentence.contains(&address.to_string()) && sentence.contains("--listen"));
         drop(taken);
         assert!(free(address, "--listen").is_ok());
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_told() {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let failure = free(address, "--admin-listen").expect_err("nobody would find it");
+        assert!(failure.to_string().contains("--admin-listen: name a port"), "{failure}");
     }
 }
