@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod processes;
+
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -232,7 +234,7 @@ async fn being_told_to_stop_leaves_no_child_and_no_file() {
     let mut bench = Bench::start("fan-out --watchers 5 --rate 20 --seconds 600");
     let children = timeout(PATIENCE, async {
         loop {
-            let children = children(bench.pid());
+            let children = processes::children(bench.pid());
             // NATS and the gateway.
             if children.len() == 2 {
                 return children;
@@ -247,17 +249,4 @@ async fn being_told_to_stop_leaves_no_child_and_no_file() {
     let left: Vec<_> = children.iter().filter(|child| child.exists()).collect();
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(leftovers(bench.temporary.path()), Vec::<PathBuf>::new());
-}
-
-/// Its children, as the system lists them.
-fn children(parent: Pid) -> Vec<PathBuf> {
-    let parent = format!("PPid:\t{}\n", parent.as_raw_nonzero());
-    let processes = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
-    processes
-        .map(|process| process.path())
-        .filter(|path| {
-            let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
-            status.contains(&parent)
-        })
-        .collect()
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod processes;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -93,19 +95,6 @@ impl Dev {
     }
 }
 
-/// Its children, as the system lists them.
-fn children(parent: Pid) -> Vec<PathBuf> {
-    let parent = format!("PPid:\t{}\n", parent.as_raw_nonzero());
-    let processes = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
-    processes
-        .map(|process| process.path())
-        .filter(|path| {
-            let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
-            status.contains(&parent)
-        })
-        .collect()
-}
-
 fn alive(processes: &[PathBuf]) -> Vec<&Path> {
     processes.iter().map(PathBuf::as_path).filter(|path| path.exists()).collect()
 }
@@ -115,7 +104,7 @@ async fn everything_starts_and_a_signal_ends_all_of_it() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut dev = Dev::start(&[]);
         dev.until("berlin52-").await;
-        let children = children(dev.pid());
+        let children = processes::children(dev.pid());
         assert_eq!(children.len(), 3, "NATS, gateway and demo");
         kill_process(dev.pid(), signal).expect("a signal");
         dev.ends_with(0).await;
@@ -154,7 +143,7 @@ async fn a_page_that_another_port_serves_may_use_the_gateway() {
 async fn a_gateway_that_ends_ends_everything() {
     let mut dev = Dev::start(&["--no-demo"]);
     dev.until("gateway").await;
-    let children = children(dev.pid());
+    let children = processes::children(dev.pid());
     let gateway = children
         .iter()
         .find(|path| {
@@ -171,7 +160,7 @@ async fn a_gateway_that_ends_ends_everything() {
 async fn stopped_while_it_starts_it_leaves_nothing() {
     let mut dev = Dev::start(&[]);
     dev.until("NATS").await;
-    let children = children(dev.pid());
+    let children = processes::children(dev.pid());
     assert!(!children.is_empty(), "NATS runs");
     kill_process(dev.pid(), Signal::TERM).expect("a signal");
     timeout(Duration::from_secs(30), dev.process.wait()).await.expect("in time").expect("its end");

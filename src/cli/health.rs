@@ -27,7 +27,7 @@ Exit codes:
 /// A gateway that takes longer is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read.
-const ANSWER: usize = 4 * 1024;
+const ANSWER: usize = 64 * 1024;
 
 /// What `jobwire health` takes.
 #[derive(Args, Debug)]

@@ -18,6 +18,7 @@ pub mod tls;
 pub mod transcript;
 pub mod watcher;
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,17 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// A connection of any kind.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
+/// Whether somebody has said that the tests have not the rights of root. Then it is told, past what
+/// the test runner keeps to itself, what is not shown.
+pub fn is_without_root(consequence: &str) -> bool {
+    let told = std::env::var("JOBWIRE_TESTS_WITHOUT_ROOT").is_ok_and(|value| value == "1");
+    if told {
+        let line = format!("WITHOUT ROOT: {consequence}, and a test shows less\n");
+        std::io::stderr().write_all(line.as_bytes()).expect("a standard error");
+    }
+    told
+}
 
 /// Awaits something for at most [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

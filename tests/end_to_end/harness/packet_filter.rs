@@ -7,6 +7,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::is_without_root;
+
 /// Tables of this process, so that each test has its own.
 static TABLES: AtomicUsize = AtomicUsize::new(0);
 
@@ -49,12 +51,7 @@ impl PacketFilter {
         );
         match apply(&rules) {
             Ok(()) => Some(Self { table }),
-            Err(_)
-                if std::env::var("JOBWIRE_TESTS_WITHOUT_ROOT").is_ok_and(|value| value == "1") =>
-            {
-                eprintln!("WITHOUT ROOT: no packet is lost, this test shows nothing");
-                None
-            }
+            Err(_) if is_without_root("no packet is lost") => None,
             Err(problem) => panic!(
                 "{problem}; this test needs nft and the right to use it: run tests/prepare and be \
                  root, or leave it out with JOBWIRE_TESTS_WITHOUT_ROOT=1"
