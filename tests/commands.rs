@@ -247,21 +247,13 @@ async fn a_fit_stream_passes_the_check() {
 
 #[tokio::test]
 async fn exit_codes_tell_usage_from_an_absent_nats() {
-    let cases: [(&[&str], i32, &str); 7] = [
-        (&["stream", "verify", "--nats-url", "nats://127.0.0.1:1"], 3, "nats://127.0.0.1:1"),
-        (
-            &[
-                "dev",
-                "--nats-url",
-                "nats://127.0.0.1:1",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin-listen",
-                "127.0.0.1:0",
-            ],
-            3,
-            "127.0.0.1:1",
-        ),
+    // No other test listens there, and what ended before it served listens nowhere.
+    let [listen, admin] = ["--listen=127.0.0.83:18080", "--admin-listen=127.0.0.83:19090"];
+    let absent = "--nats-url=nats://127.0.0.1:1";
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["stream", "verify", absent], 3, "nats://127.0.0.1:1"),
+        (&["dev", absent, listen, admin], 3, "127.0.0.1:1"),
+        (&["dev", absent, "--listen=127.0.0.1:0", admin], 2, "--listen: name a port"),
         (&["demo", "--kind", "a.b"], 2, "--kind"),
         (&["demo", "--seconds", "0"], 2, "--seconds"),
         (&["demo", "--nats-user", "me"], 2, "nats.user"),
