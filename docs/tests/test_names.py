@@ -15,7 +15,8 @@ from markdown import ROOT, blocks, documents, name_of
 # Histories and measurements of other programs name what is not ours.
 LEFT_OUT = {"CHANGELOG.md"}
 # Options of other programs, in prose of ours.
-OF_OTHERS = {"--build-arg", "--case", "--check", "--experimental-websocket", "--job-progress-bar", "--set", "--volumes"}
+OF_OTHERS = {"--build-arg", "--case", "--check", "--experimental-websocket", "--job-progress-bar", "--set", "--token",
+             "--volumes", "--without"}  # fmt: skip
 # Variables of other parts: clients, tests, images, and what they are built with.
 OTHER_SOURCES = ["clients", "tests", "helm", "benches", "compose.yaml", "Makefile", "Dockerfile", "nats", "docs/check"]
 
@@ -74,11 +75,18 @@ def known_metrics():
 
 @cache
 def known_paths():
-    """Patterns of every described path, of a request or a WebSocket."""
+    """Every described path, of a request or a WebSocket."""
     requests = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())["paths"]
     channels = yaml.safe_load((ROOT / "docs" / "asyncapi.yaml").read_text())["channels"].values()
-    paths = [*requests, *(channel["address"] for channel in channels)]
-    return [re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) for path in paths]
+    return [*requests, *(channel["address"] for channel in channels)]
+
+
+def is_path(name):
+    """Whether it is a described path, with anything for its parameters, or the beginning of one."""
+    patterns = (re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)) for path in known_paths())
+    if any(re.fullmatch(pattern, name) for pattern in patterns):
+        return True
+    return name.endswith("/") and any(path.startswith(name) for path in known_paths())
 
 
 def options_in(text):
@@ -95,7 +103,7 @@ def unknown(text):
         if not {metric, re.sub(r"_(bucket|sum|count)$", "", metric)} & known_metrics():
             yield metric
     for path in re.findall(r"(?<![\w.])/(?:api|ws)/[^\s`\"'?)>]+|/(?:live|ready)z|/metrics", " ".join(spans(text))):
-        if not any(pattern.fullmatch(path.rstrip("…/")) for pattern in known_paths()):
+        if not is_path(path.rstrip("…")):
             yield path
 
 
