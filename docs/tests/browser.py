@@ -11,7 +11,8 @@ from pathlib import Path
 
 from websockets.sync.client import connect
 
-PATIENCE = 30
+# Seconds; a busy machine takes its time.
+PATIENCE = 90
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
              "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0"]  # fmt: skip
 # Also what stands in open shadow trees.

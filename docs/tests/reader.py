@@ -21,7 +21,8 @@ from pathlib import Path
 
 from markdown import ROOT, blocks
 
-PATIENCE = 30
+# Seconds; a busy machine takes its time.
+PATIENCE = 90
 PROGRAMS = {"jobwire": "JOBWIRE_BIN", "nats-server": "NATS_SERVER"}
 SAME = {"make dev": "jobwire dev --listen 127.0.0.1:8080 --admin-listen 127.0.0.1:8081"}
 PORTS = re.compile(r"\b(4222|8000|808[0-9]|8222)\b")

@@ -10,6 +10,8 @@ import pytest
 from markdown import ROOT, blocks, name_of
 from reader import Reader
 
+# One worker: what they share is made once.
+pytestmark = pytest.mark.xdist_group("migration")
 COMPARE = ROOT / "docs" / "migration" / "compare.py"
 PAGE = """
 ```toml file=jobwire.toml

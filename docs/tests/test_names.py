@@ -12,6 +12,8 @@ import pytest
 import yaml
 from markdown import ROOT, blocks, documents, name_of
 
+# One worker: what they share is made once.
+pytestmark = pytest.mark.xdist_group("names")
 # Histories and measurements of other programs name what is not ours.
 LEFT_OUT = {"CHANGELOG.md"}
 # Options of other programs, in prose of ours.
