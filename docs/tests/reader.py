@@ -103,7 +103,7 @@ class Reader:
 
 
 class Terminal:
-    """One block that was typed. What one exports, the next ones know, as in the same terminal."""
+    """One block that was typed. What one exports, and its functions, the next ones know, as in one terminal."""
 
     def __init__(self, reader, block):
         self.reader = reader
@@ -111,7 +111,7 @@ class Terminal:
         self.output = reader.folder / f".output-{block.line}"
         text = f"touch .exported; . ./.exported\n{reader.here(block.text)}"
         if "background" not in block.marks:
-            text += "\nexport -p >.exported"
+            text += "\n{ export -p; declare -f; } >.exported"
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 ["bash", "-euo", "pipefail", "-c", text],

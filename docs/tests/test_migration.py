@@ -39,10 +39,11 @@ nats-server -js -sd data -a 127.0.0.1 -p 4222
 Server is ready
 ```
 ```sh run
-jobwire stream apply --nats-url nats://127.0.0.1:4222
+export NATS_URL=nats://127.0.0.1:4222
+jobwire stream apply
 ```
 ```sh run background
-NATS_URL=nats://127.0.0.1:4222 jobwire serve --config jobwire.toml --publish --listen 127.0.0.1:8080 --admin-listen 127.0.0.1:8081
+jobwire serve --config jobwire.toml --publish --listen 127.0.0.1:8080 --admin-listen 127.0.0.1:8081
 ```
 ```text output
 following the stream
