@@ -11,6 +11,7 @@ built before. `jobwire/` is a copy of the repository, as far as pages build from
 """
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -29,9 +30,15 @@ PORTS = re.compile(r"\b(4222|8000|808[0-9]|8222)\b")
 
 
 def free_port():
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return tried.getsockname()[1]
+    """A port that nobody listens on, below those that outgoing connections take."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Reader:
@@ -147,6 +154,6 @@ class Terminal:
         for number in (signal.SIGINT, signal.SIGKILL):
             try:
                 os.killpg(self.process.pid, number)
-                self.process.wait(5)
+                self.process.wait(PATIENCE)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
