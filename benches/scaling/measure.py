@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Measures the constants of model.py that `jobwire bench` does not: run on Linux, with built programs.
+
+    benches/scaling/measure.py tail --jobwire target/release/jobwire --nats-server nats-server
+
+Prints one JSON object per part. Processor time is what the kernel counts for the processes, so that
+a busy machine disturbs it less than a time of day; each part is repeated, and the median is given
+with the smallest and the largest.
+"""
+
+import argparse
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+from stage import EVENT_BYTES, Stage, received
+
+WARM_UP = 2.0
+
+
+def spread(values):
+    """Median, smallest and largest."""
+    ordered = sorted(values)
+    return [float(f"{value:.4g}") for value in (statistics.median(ordered), ordered[0], ordered[-1])]
+
+
+def slope(points):
+    """Least squares: rise per unit, and value at zero."""
+    mean_x = statistics.mean(x for x, _ in points)
+    mean_y = statistics.mean(y for _, y in points)
+    square = sum((x - mean_x) ** 2 for x, _ in points)
+    rise = sum((x - mean_x) * (y - mean_y) for x, y in points) / square
+    return rise, mean_y - rise * mean_x
+
+
+def tail_once(options, gateways, rate):
+    """Microseconds an event: all brokers, one gateway; and bytes an event to one gateway."""
+    with Stage(options.executables, options.servers) as stage:
+        for _ in range(gateways):
+            stage.gateway()
+        stage.publisher.run(rate, WARM_UP)
+        brokers, gateway_cpu = stage.broker_cpu(), stage.gateway_cpu()
+        wire = [received(gateway) for gateway in stage.gateways[:1]]
+        start = time.monotonic()
+        events = stage.publisher.run(rate, options.seconds)
+        late = time.monotonic() - start - options.seconds
+        wire = [received(gateway) - before for gateway, before in zip(stage.gateways, wire)]
+        brokers, gateway_cpu = stage.broker_cpu() - brokers, stage.gateway_cpu() - gateway_cpu
+    return {"brokerUs": brokers / events * 1e6, "gatewayUs": gateway_cpu / events * 1e6 / max(gateways, 1),
+            "wireBytes": wire[0] / events if wire else None, "lateSeconds": late}
+
+
+def tail(options):
+    """What an event costs brokers and gateways that nobody watches."""
+    for rate in options.rates:
+        rounds = {gateways: [] for gateways in options.gateways}
+        for _ in range(options.rounds):
+            for gateways in options.gateways:
+                rounds[gateways].append(tail_once(options, gateways, rate))
+        rises = [slope([(gateways, rounds[gateways][number]["brokerUs"]) for gateways in options.gateways])
+                 for number in range(options.rounds)]
+        some = [one for gateways, many in rounds.items() if gateways for one in many]
+        yield {"part": "tail", "servers": options.servers, "eventsPerSecond": rate,
+               "brokerUsPerEvent": {gateways: spread(one["brokerUs"] for one in many)
+                                    for gateways, many in rounds.items()},
+               "brokerUsPerEventAndGateway": spread(rise for rise, _ in rises),
+               "gatewayUsPerEvent": spread(one["gatewayUs"] for one in some),
+               "wireBytesPerEvent": spread(one["wireBytes"] for one in some),
+               "mostLateSeconds": max(one["lateSeconds"] for many in rounds.values() for one in many)}
+
+
+def window(options):
+    """Events that a window holds, and the memory that the process takes for them."""
+    for size in (EVENT_BYTES, 1_000):
+        for budget in (32, 128):
+            with Stage(options.executables) as stage:
+                gateway = stage.gateway(JOBWIRE_WINDOW=f"{budget}MiB")
+                empty = gateway.memory()
+                count = int(budget * 2**20 / size * 1.1)
+                stage.publisher.fill(count, jobs=1_000, size=size)
+                time.sleep(2)
+                events = gateway.metric("jobwire_window_events")
+                yield {"part": "window", "eventBytes": size, "windowMiB": budget, "events": events,
+                       "budgetBytesPerEvent": budget * 2**20 / events,
+                       "residentBytesPerEvent": (gateway.memory() - empty) / events,
+                       "emptyProcessBytes": empty}
+
+
+def history(port, job, after, events):
+    """Reads that many events of a job as a stream of Server-Sent Events."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(f"GET /api/v1/jobs/optimization/load-{job}/events?after={after} HTTP/1.1\r\n"
+                       "Host: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
+        text = seen = 0
+        rest = b""
+        while seen < events:
+            chunk = client.recv(1 << 20)
+            if not chunk:
+                raise SystemExit(f"the stream of events ended: {rest[-300:]}")
+            rest += chunk
+            seen += rest.count(b'"progress"')
+            rest = rest[-9:]
+        return text
+
+
+def pages_once(options, jobs, missed):
+    """Processor time of broker and gateway for one cold catch-up, in microseconds."""
+    with Stage(options.executables) as stage:
+        stage.publisher.fill(options.stored, jobs=max(jobs, 1_000))
+        after = options.stored
+        stage.publisher.fill(jobs * missed, jobs=jobs)
+        stage.publisher.fill(80_000, jobs=1_000_000)
+        gateway = stage.gateway(JOBWIRE_WINDOW="4MiB", JOBWIRE_PAGE_CACHE="1MiB")
+        time.sleep(1)
+        broker, server = stage.broker_cpu(), stage.gateway_cpu()
+        for job in range(jobs):
+            history(gateway.port, job, after, missed)
+        return {"brokerUs": (stage.broker_cpu() - broker) / jobs * 1e6,
+                "gatewayUs": (stage.gateway_cpu() - server) / jobs * 1e6}
+
+
+def pages(options):
+    """Catch-ups of events that are older than the window, one job after the other."""
+    for jobs, missed in ((400, 10), (200, 100), (40, 1_000), (10, 10_000)):
+        rounds = [pages_once(options, jobs, missed) for _ in range(options.rounds)]
+        yield {"part": "pages", "missed": missed, "jobs": jobs, "storedBefore": options.stored,
+               "brokerUsPerCatchUp": spread(one["brokerUs"] for one in rounds),
+               "gatewayUsPerCatchUp": spread(one["gatewayUs"] for one in rounds)}
+
+
+def bench(options, arguments):
+    """Medians of one `jobwire bench` with its JSON."""
+    command = [options.jobwire, "bench", *arguments, "--rounds", str(options.rounds), "--json"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True,
+                         env={**__import__("os").environ, "NATS_SERVER_BIN": options.nats_server})
+    return json.loads(out.stdout)["contenders"]
+
+
+def deliveries(options):
+    """What a delivery costs the gateway, by how events are spread over jobs and watchers."""
+    for jobs, watchers, rate in ((1, 1_000, 20), (1, 1_000, 100), (10, 100, 20), (100, 10, 20), (1_000, 1, 2), (1_000, 1, 20)):
+        one = bench(options, ["fan-out", "--jobs", str(jobs), "--watchers", str(watchers),
+                              "--rate", str(rate), "--seconds", str(options.seconds)])[0]
+        values = one["summary"]["serverCpuPerDeliveryUs"]
+        yield {"part": "deliveries", "jobs": jobs, "watchersPerJob": watchers, "eventsPerSecondPerJob": rate,
+               "gatewayUsPerDelivery": [values["median"], values["min"], values["max"]]}
+
+
+def returns(options):
+    """What a watcher that comes back costs: connection, upgrade, subscribe, what was missed."""
+    for missed in (1, 100):
+        for one in bench(options, ["storm", "--clients", "2000", "--missed", str(missed), "--jobs", "50"]):
+            clients = 2_000
+            yield {"part": "returns", "contender": one["name"], "missed": missed,
+                   "gatewayUsPerClient": spread(r["serverCpuSeconds"] / clients * 1e6 for r in one["rounds"]),
+                   "brokerUsPerClient": spread(r["brokerCpuSeconds"] / clients * 1e6 for r in one["rounds"])}
+
+
+PARTS = {"tail": tail, "window": window, "pages": pages, "deliveries": deliveries, "returns": returns}
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--jobwire", required=True, help="a release build of the gateway")
+    parser.add_argument("--nats-server", required=True, help="a nats-server of 2.11 or later")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0, help="that are measured in each round")
+    parser.add_argument("--rates", type=int, nargs="+", default=[200, 2_000, 10_000], help="events a second (tail)")
+    parser.add_argument("--gateways", type=int, nargs="+", default=[0, 1, 2, 4], help="how many (tail)")
+    parser.add_argument("--servers", type=int, default=1, help="brokers, and replicas of the stream (tail)")
+    parser.add_argument("--stored", type=int, default=100_000, help="events before those that are read (pages)")
+    options = parser.parse_args()
+    options.executables = {"jobwire": options.jobwire, "nats": options.nats_server}
+    return options
+
+
+if __name__ == "__main__":
+    chosen = arguments()
+    for figures in PARTS[chosen.part](chosen):
+        print(json.dumps(figures), flush=True)
+        sys.stdout.flush()
