@@ -41,11 +41,11 @@ def tail_once(options, gateways, rate):
     with Stage(options.executables, options.servers) as stage:
         for _ in range(gateways):
             stage.gateway()
-        stage.publisher.run(rate, WARM_UP)
+        stage.publisher.run(rate, WARM_UP, options.tick)
         brokers, gateway_cpu = stage.broker_cpu(), stage.gateway_cpu()
         wire = [received(gateway) for gateway in stage.gateways[:1]]
         start = time.monotonic()
-        events = stage.publisher.run(rate, options.seconds)
+        events = stage.publisher.run(rate, options.seconds, options.tick)
         late = time.monotonic() - start - options.seconds
         wire = [received(gateway) - before for gateway, before in zip(stage.gateways, wire)]
         brokers, gateway_cpu = stage.broker_cpu() - brokers, stage.gateway_cpu() - gateway_cpu
@@ -63,7 +63,7 @@ def tail(options):
         rises = [slope([(gateways, rounds[gateways][number]["brokerUs"]) for gateways in options.gateways])
                  for number in range(options.rounds)]
         some = [one for gateways, many in rounds.items() if gateways for one in many]
-        yield {"part": "tail", "servers": options.servers, "eventsPerSecond": rate,
+        yield {"part": "tail", "servers": options.servers, "eventsPerSecond": rate, "tick": options.tick,
                "brokerUsPerEvent": {gateways: spread(one["brokerUs"] for one in many)
                                     for gateways, many in rounds.items()},
                "brokerUsPerEventAndGateway": spread(rise for rise, _ in rises),
@@ -159,7 +159,112 @@ def returns(options):
                    "brokerUsPerClient": spread(r["brokerCpuSeconds"] / clients * 1e6 for r in one["rounds"])}
 
 
-PARTS = {"tail": tail, "window": window, "pages": pages, "deliveries": deliveries, "returns": returns}
+def websocket(port, jobs, after=0):
+    """A connection that is subscribed to jobs, and the bytes that came until then are read."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=30)
+    client.sendall(b"GET /ws/optimization HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+                   b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                   b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    while not client.recv(4_096).endswith(b"\r\n\r\n"):
+        pass
+    for job in jobs:
+        text = json.dumps({"type": "subscribe", "jobId": f"load-{job}", "afterEventId": after}).encode()
+        client.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
+    return client
+
+
+def frame(options):
+    """Bytes that a watcher's connection carries for an event, TCP and IP not counted."""
+    with Stage(options.executables) as stage:
+        gateway = stage.gateway()
+        stage.publisher.fill(1, jobs=1)
+        client = websocket(gateway.port, [0])
+        time.sleep(1)
+        client.recv(1 << 20)
+        stage.publisher.run(200, 2, jobs=1)
+        client.settimeout(1)
+        total = 0
+        try:
+            while chunk := client.recv(1 << 20):
+                total += len(chunk)
+        except TimeoutError:
+            pass
+        yield {"part": "frame", "bytesPerDelivery": total / 400, "eventBytes": EVENT_BYTES}
+
+
+def core_once(options, subscribers, rate, republish):
+    """Microseconds of the broker for an event with so many plain subscribers to everything."""
+    further = {"republish": {"src": "jobs.>", "dest": "live.>"}} if republish else {}
+    with Stage(options.executables, stream=further) as stage:
+        prefix = b"live" if republish else b"jobs"
+        readers = [subprocess.Popen([sys.executable, "-c", SUBSCRIBER, str(stage.brokers[0].port), prefix.decode()])
+                   for _ in range(subscribers)]
+        stage.publisher.run(rate, WARM_UP, options.tick)
+        before = stage.broker_cpu()
+        events = stage.publisher.run(rate, options.seconds, options.tick)
+        used = stage.broker_cpu() - before
+        for reader in readers:
+            reader.kill()
+            reader.wait()
+    return used / events * 1e6
+
+
+SUBSCRIBER = """
+import socket, sys
+client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+client.sendall(b'CONNECT {"verbose":false,"headers":true}\\r\\nSUB ' + sys.argv[2].encode() + b'.*.*.progress 1\\r\\n')
+while client.recv(1 << 20):
+    pass
+"""
+
+
+def core(options):
+    """What a plain subscriber of every event costs the broker, and what republishing adds."""
+    counts = (0, 1, 2, 4)
+    for rate in options.rates:
+        for republish in (False, True):
+            rises, bases = [], []
+            for _ in range(options.rounds):
+                points = [(count, core_once(options, count, rate, republish)) for count in counts]
+                rises.append(slope(points)[0])
+                bases.append(points[0][1])
+            yield {"part": "core", "eventsPerSecond": rate, "republish": republish,
+                   "brokerUsPerEvent": spread(bases), "brokerUsPerEventAndSubscriber": spread(rises)}
+
+
+def sweep(options):
+    """What the last event of many subjects costs the broker, asked for by 1,000 at once."""
+    rounds = []
+    for _ in range(options.rounds):
+        with Stage(options.executables) as stage:
+            stage.publisher.fill(100_000, jobs=10_000)
+            before = stage.broker_cpu()
+            for first in range(0, 10_000, 1_000):
+                subjects = [f"jobs.optimization.load-{job}.>" for job in range(first, first + 1_000)]
+                asked = stage.publisher.acknowledged
+                body = json.dumps({"multi_last": subjects, "batch": 1_024}).encode()
+                stage.publisher.socket.sendall(f"PUB $JS.API.DIRECT.GET.JOBS _acks.s {len(body)}\r\n".encode() + body + b"\r\n")
+                end = time.monotonic() + 10
+                while stage.publisher.acknowledged - asked < 1_001 and time.monotonic() < end:
+                    stage.publisher.take()
+                    time.sleep(0.002)
+            rounds.append((stage.broker_cpu() - before) / 10_000 * 1e6)
+    yield {"part": "sweep", "brokerUsPerSubject": spread(rounds), "lastAnswer": stage.publisher.acknowledged}
+
+
+def placement(options):
+    """Which server of a cluster a tail's consumer is at."""
+    with Stage(options.executables, max(options.servers, 3)) as stage:
+        for _ in range(12):
+            stage.gateway()
+        answer = stage.publisher.request("$JS.API.CONSUMER.LIST.JOBS", b"")
+        leaders = [one["cluster"]["leader"] for one in answer["consumers"]]
+        stream = stage.publisher.request("$JS.API.STREAM.INFO.JOBS", b"")["cluster"]["leader"]
+        yield {"part": "placement", "streamLeader": stream,
+               "consumersAt": {name: leaders.count(name) for name in sorted(set(leaders))}}
+
+
+PARTS = {"frame": frame, "core": core, "sweep": sweep, "placement": placement, "tail": tail, "window": window, "pages": pages, "deliveries": deliveries, "returns": returns}
 
 
 def arguments():
@@ -171,6 +276,8 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="that are measured in each round")
     parser.add_argument("--rates", type=int, nargs="+", default=[200, 2_000, 10_000], help="events a second (tail)")
+    parser.add_argument("--tick", type=float, default=0.001,
+                        help="seconds whose events are published together: wakings cost more than events")
     parser.add_argument("--gateways", type=int, nargs="+", default=[0, 1, 2, 4], help="how many (tail)")
     parser.add_argument("--servers", type=int, default=1, help="brokers, and replicas of the stream (tail)")
     parser.add_argument("--stored", type=int, default=100_000, help="events before those that are read (pages)")

@@ -20,7 +20,6 @@ STREAM = {"name": "JOBS", "subjects": ["jobs.>"], "storage": "file", "allow_dire
           "max_consumers": 100_000, "deny_delete": True, "deny_purge": True}
 EVENT_BYTES = 260
 START_WITHIN = 30.0
-TICK = 0.02
 
 
 def free_port():
@@ -43,8 +42,9 @@ def eventually(what, condition):
 
 def payload(size=EVENT_BYTES):
     """A progress event of `size` bytes."""
-    head = b'{"eventType":"progress","payload":{"fill":"'
-    return head + b"x" * (size - len(head) - 3) + b'"}}'
+    head = b'{"eventType":"progress","iteration":1,"data":{"note":"'
+    tail = b'"},"timestamp":"2026-01-02T03:04:05.678Z"}'
+    return head + b"x" * (size - len(head) - len(tail)) + tail
 
 
 class Process:
@@ -160,8 +160,11 @@ class Publisher:
         self.socket.sendall(b"".join(
             b"PUB jobs.optimization.load-%d.progress" % (number % jobs) + tail for number in numbers))
 
-    def run(self, rate, seconds, jobs=100, size=EVENT_BYTES):
-        """Publishes at a rate and returns how many events, once all are acknowledged."""
+    def run(self, rate, seconds, tick=0.001, jobs=100, size=EVENT_BYTES):
+        """Publishes at a rate and returns how many events, once all are acknowledged.
+
+        What has become due in a tick (seconds) leaves at once.
+        """
         body, sent, start = payload(size), 0, time.monotonic()
         asked = self.acknowledged
         while sent < rate * seconds:
@@ -169,7 +172,7 @@ class Publisher:
             self.publish(range(sent, due), jobs, body)
             sent = due
             self.take()
-            time.sleep(TICK)
+            time.sleep(tick)
         eventually("acknowledgements", lambda: self.take() or self.acknowledged - asked >= sent)
         return sent
 
@@ -186,8 +189,8 @@ class Publisher:
 class Stage:
     """Brokers with the stream, gateways, and a publisher; a context that ends them all."""
 
-    def __init__(self, executables, servers=1):
-        self.executables, self.servers = executables, servers
+    def __init__(self, executables, servers=1, stream=None):
+        self.executables, self.servers, self.stream = executables, servers, stream or {}
         self.gateways, self.brokers = [], []
 
     def __enter__(self):
@@ -200,7 +203,7 @@ class Stage:
         for broker in self.brokers:
             eventually("a nats-server", lambda port=broker.port: listens(port))
         self.publisher = Publisher(self.brokers[0].port)
-        stream = json.dumps({**STREAM, "num_replicas": self.servers}).encode()
+        stream = json.dumps({**STREAM, **self.stream, "num_replicas": self.servers}).encode()
         eventually("the stream", lambda: "config" in self.publisher.request(
             "$JS.API.STREAM.CREATE.JOBS", stream))
         return self
