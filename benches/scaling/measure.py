@@ -124,11 +124,39 @@ def pages_once(options, jobs, missed):
 
 def pages(options):
     """Catch-ups of events that are older than the window, one job after the other."""
-    for jobs, missed in ((400, 10), (200, 100), (40, 1_000), (10, 10_000)):
+    for jobs, missed in ((400, 10), (200, 100), (40, 1_000), (10, 10_000))[:options.sizes]:
         rounds = [pages_once(options, jobs, missed) for _ in range(options.rounds)]
         yield {"part": "pages", "missed": missed, "jobs": jobs, "storedBefore": options.stored,
                "brokerUsPerCatchUp": spread(one["brokerUs"] for one in rounds),
                "gatewayUsPerCatchUp": spread(one["gatewayUs"] for one in rounds)}
+
+
+def questions_once(options, jobs):
+    """Processor time for the subscribe to a quiet job that a pod knows nothing of, in microseconds."""
+    with Stage(options.executables) as stage:
+        stage.publisher.fill(options.stored)
+        stage.publisher.fill(jobs, jobs=jobs)
+        stage.publisher.fill(80_000, jobs=1_000_000)
+        gateway = stage.gateway(JOBWIRE_WINDOW="4MiB", JOBWIRE_PAGE_CACHE="1MiB")
+        last = options.stored + jobs
+        time.sleep(1)
+        broker, server = stage.broker_cpu(), stage.gateway_cpu()
+        for job in range(jobs):
+            client = websocket(gateway.port, [job], after=last)
+            told = b""
+            while b'"subscribed"' not in told:
+                told += client.recv(4_096)
+            client.close()
+        return {"brokerUs": (stage.broker_cpu() - broker) / jobs * 1e6,
+                "gatewayUs": (stage.gateway_cpu() - server) / jobs * 1e6}
+
+
+def questions(options):
+    """Subscribes with nothing missed, to jobs that have been quiet for longer than the window."""
+    rounds = [questions_once(options, 1_000) for _ in range(options.rounds)]
+    yield {"part": "questions", "storedBefore": options.stored,
+           "brokerUsPerQuestion": spread(one["brokerUs"] for one in rounds),
+           "gatewayUsPerQuestion": spread(one["gatewayUs"] for one in rounds)}
 
 
 def bench(options, arguments):
@@ -264,7 +292,81 @@ def placement(options):
                "consumersAt": {name: leaders.count(name) for name in sorted(set(leaders))}}
 
 
-PARTS = {"frame": frame, "core": core, "sweep": sweep, "placement": placement, "tail": tail, "window": window, "pages": pages, "deliveries": deliveries, "returns": returns}
+PULLER = """
+import json, socket, sys
+port, name, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+client = socket.create_connection(("127.0.0.1", port))
+client.sendall(b'CONNECT {"verbose":false,"headers":true}\\r\\nSUB in.%s 1\\r\\n' % name.encode())
+def ask(subject, fields):
+    body = json.dumps(fields).encode()
+    client.sendall(f"PUB {subject} in.{name} {len(body)}\\r\\n".encode() + body + b"\\r\\n")
+ask(f"$JS.API.CONSUMER.CREATE.JOBS.{name}.jobs.>", {"stream_name": "JOBS", "config": {
+    "name": name, "ack_policy": "none", "mem_storage": True, "filter_subject": "jobs.>", "num_replicas": 1}})
+text = b""
+while b"num_pending" not in text:
+    text += client.recv(65536)
+print("made", flush=True)
+sys.stdin.readline()
+ask(f"$JS.API.CONSUMER.MSG.NEXT.JOBS.{name}", {"batch": count})
+seen, rest = 0, b""
+while seen < count:
+    rest = rest[-12:] + client.recv(1 << 20)
+    seen += rest.count(b"$JS.ACK.JOBS.")
+print("read", flush=True)
+"""
+
+
+def ceiling_once(options, consumers, stored):
+    """Deliveries a second, and microseconds of the broker for each, when all read as quickly as they can."""
+    with Stage(options.executables) as stage:
+        stage.publisher.fill(stored)
+        pullers = [subprocess.Popen([sys.executable, "-c", PULLER, str(stage.brokers[0].port), f"c{number}", str(stored)],
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                   for number in range(consumers)]
+        for puller in pullers:
+            assert puller.stdout.readline() == "made\n"
+        before, start = stage.broker_cpu(), time.monotonic()
+        for puller in pullers:
+            puller.stdin.write("go\n")
+            puller.stdin.flush()
+        for puller in pullers:
+            assert puller.stdout.readline() == "read\n"
+            puller.wait()
+        seconds = time.monotonic() - start
+        return consumers * stored / seconds, (stage.broker_cpu() - before) / consumers / stored * 1e6
+
+
+def ceiling(options):
+    """How many messages a second one server hands out to consumers of one stream."""
+    for consumers in (1, 4, 16):
+        rounds = [ceiling_once(options, consumers, 400_000 // consumers) for _ in range(options.rounds)]
+        yield {"part": "ceiling", "consumers": consumers, "deliveriesPerSecond": spread(rate for rate, _ in rounds),
+               "brokerUsPerDelivery": spread(cost for _, cost in rounds)}
+
+
+def slab():
+    """Bytes of the kernel's own objects."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1_024 for line in lines if line.startswith("Slab:"))
+
+
+def sockets(options):
+    """What an idle TCP connection costs the kernel, at one of its ends."""
+    rounds = []
+    for _ in range(options.rounds):
+        with socket.create_server(("127.0.0.1", 0), backlog=4_096) as listener:
+            before, ends = slab(), []
+            for _ in range(5_000):
+                ends.append(socket.create_connection(listener.getsockname()))
+                ends.append(listener.accept()[0])
+            rounds.append((slab() - before) / len(ends))
+            for end in ends:
+                end.close()
+        time.sleep(1)
+    yield {"part": "sockets", "kernelBytesPerConnection": spread(rounds)}
+
+
+PARTS = {"questions": questions, "ceiling": ceiling, "sockets": sockets, "frame": frame, "core": core, "sweep": sweep, "placement": placement, "tail": tail, "window": window, "pages": pages, "deliveries": deliveries, "returns": returns}
 
 
 def arguments():
@@ -281,6 +383,7 @@ def arguments():
     parser.add_argument("--gateways", type=int, nargs="+", default=[0, 1, 2, 4], help="how many (tail)")
     parser.add_argument("--servers", type=int, default=1, help="brokers, and replicas of the stream (tail)")
     parser.add_argument("--stored", type=int, default=100_000, help="events before those that are read (pages)")
+    parser.add_argument("--sizes", type=int, default=4, help="of catch-ups: 10, 100, 1,000 and 10,000 events (pages)")
     options = parser.parse_args()
     options.executables = {"jobwire": options.jobwire, "nats": options.nats_server}
     return options
