@@ -11,6 +11,7 @@ with the smallest and the largest.
 import argparse
 import json
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def pages_once(options, jobs, missed):
         stage.publisher.fill(options.stored, jobs=max(jobs, 1_000))
         after = options.stored
         stage.publisher.fill(jobs * missed, jobs=jobs)
-        stage.publisher.fill(80_000, jobs=1_000_000)
+        stage.publisher.fill(80_000, jobs=80_000, first=1_000_000)
         gateway = stage.gateway(JOBWIRE_WINDOW="4MiB", JOBWIRE_PAGE_CACHE="1MiB")
         time.sleep(1)
         broker, server = stage.broker_cpu(), stage.gateway_cpu()
@@ -136,7 +137,7 @@ def questions_once(options, jobs):
     with Stage(options.executables) as stage:
         stage.publisher.fill(options.stored)
         stage.publisher.fill(jobs, jobs=jobs)
-        stage.publisher.fill(80_000, jobs=1_000_000)
+        stage.publisher.fill(80_000, jobs=80_000, first=1_000_000)
         gateway = stage.gateway(JOBWIRE_WINDOW="4MiB", JOBWIRE_PAGE_CACHE="1MiB")
         last = options.stored + jobs
         time.sleep(1)
@@ -199,6 +200,70 @@ def websocket(port, jobs, after=0):
         text = json.dumps({"type": "subscribe", "jobId": f"load-{job}", "afterEventId": after}).encode()
         client.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
     return client
+
+
+def tls_once(options, encrypted, connections=500):
+    """Microseconds of the gateway for one connection and one request."""
+    with Stage(options.executables) as stage:
+        folder = stage.folder.name
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=localhost", "-keyout", f"{folder}/key", "-out", f"{folder}/cert"],
+                       check=True, capture_output=True)
+        settings = {"JOBWIRE_TLS_CERTIFICATE": f"{folder}/cert", "JOBWIRE_TLS_KEY": f"{folder}/key"} if encrypted else {}
+        gateway = stage.gateway(**settings)
+        context = ssl.create_default_context(cafile=f"{folder}/cert")
+        context.check_hostname = False
+        before = stage.gateway_cpu()
+        for _ in range(connections):
+            client = socket.create_connection(("127.0.0.1", gateway.port))
+            client = context.wrap_socket(client) if encrypted else client
+            client.sendall(b"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.recv(4_096)
+            client.close()
+        return (stage.gateway_cpu() - before) / connections * 1e6
+
+
+def tls(options):
+    """What a full TLS 1.3 handshake with a P-256 certificate adds to a connection."""
+    rounds = [tls_once(options, True) - tls_once(options, False) for _ in range(options.rounds)]
+    yield {"part": "tls", "gatewayUsPerHandshake": spread(rounds)}
+
+
+def verify_once(options, background=1_000, jobs=20, watchers=50, rate=5):
+    """Two gateways with 1,000 watchers each, and events that nobody watches: measured and as the model has it."""
+    with Stage(options.executables) as stage:
+        gateways = [stage.gateway(), stage.gateway()]
+        broker = stage.brokers[0]
+        benches = [subprocess.Popen([
+            options.jobwire, "bench", "fan-out", "--gateway", f"127.0.0.1:{gateway.port}", "--nats",
+            f"nats://127.0.0.1:{broker.port}", "--gateway-pid", str(gateway.child.pid), "--nats-pid", str(broker.child.pid),
+            "--jobs", str(jobs), "--watchers", str(watchers), "--rate", str(rate), "--seconds", str(4 * options.seconds), "--rounds", "1", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for gateway in gateways]
+        # Both are past their warm-up, and measured while both still publish.
+        stage.publisher.run(background, 6, options.tick)
+        ids = [gateway.metric("jobwire_tail_sequence") for gateway in gateways]
+        before, broker_before, start = [one.cpu() for one in gateways], stage.broker_cpu(), time.monotonic()
+        stage.publisher.run(background, options.seconds, options.tick)
+        seconds = time.monotonic() - start
+        used = [(one.cpu() - at) / seconds for one, at in zip(gateways, before)]
+        broker_used = (stage.broker_cpu() - broker_before) / seconds
+        events = (gateways[0].metric("jobwire_tail_sequence") - ids[0]) / seconds
+        clean = [json.loads(one.communicate()[0])["clean"] for one in benches]
+    return {"gatewayCores": used, "brokerCores": broker_used, "eventsPerSecond": events, "clean": clean,
+            "watchedPerPod": jobs * rate, "deliveriesPerPod": jobs * rate * watchers, "watchersPerPod": jobs * watchers}
+
+
+def verify(options):
+    """The model beside a run of two gateways."""
+    import model
+    for round_number in range(options.rounds):
+        one = verify_once(options)
+        rate, watched = one["eventsPerSecond"], one["watchedPerPod"]
+        pod = (rate * model.at("tail_pod", rate) + watched * model.at("waking", watched)
+               + one["deliveriesPerPod"] * model.value("delivery") / 1e6
+               + one["watchersPerPod"] * model.value("connection_idle") / 1e6)
+        broker = rate * model.at("publish", rate) + 2 * rate * model.at("tail_broker", rate)
+        yield {"part": "verify", "round": round_number, **one, "modelGatewayCores": pod, "modelBrokerCores": broker}
 
 
 def frame(options):
@@ -366,7 +431,7 @@ def sockets(options):
     yield {"part": "sockets", "kernelBytesPerConnection": spread(rounds)}
 
 
-PARTS = {"questions": questions, "ceiling": ceiling, "sockets": sockets, "frame": frame, "core": core, "sweep": sweep, "placement": placement, "tail": tail, "window": window, "pages": pages, "deliveries": deliveries, "returns": returns}
+PARTS = {"tls": tls, "verify": verify, "questions": questions, "ceiling": ceiling, "sockets": sockets, "frame": frame, "core": core, "sweep": sweep, "placement": placement, "tail": tail, "window": window, "pages": pages, "deliveries": deliveries, "returns": returns}
 
 
 def arguments():

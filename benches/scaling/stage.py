@@ -133,11 +133,17 @@ class Publisher:
         self.take()
 
     def request(self, subject, body):
-        """One question, and the JSON of its answer."""
+        """One question, and the JSON of its answer; empty if none comes, as of a cluster without a leader."""
         self.socket.sendall(f"PUB {subject} _acks.one {len(body)}\r\n".encode() + body + b"\r\n")
+        self.socket.settimeout(2)
         text = b""
-        while b"}\r\n" not in text:
-            text += self.socket.recv(65_536)
+        try:
+            while b"}\r\n" not in text:
+                text += self.socket.recv(65_536)
+        except TimeoutError:
+            return {}
+        finally:
+            self.socket.settimeout(None)
         return json.loads(text[text.index(b"{"):text.rindex(b"}") + 1])
 
     def take(self):
@@ -154,11 +160,11 @@ class Publisher:
             self.socket.sendall(b"PONG\r\n")
         self.rest = b""
 
-    def publish(self, numbers, jobs, body):
-        """Events of the jobs in turn, one for each number."""
+    def publish(self, numbers, jobs, body, first=0):
+        """Events of the jobs in turn, one for each number; `first` is the first job's."""
         tail = f" _acks.e {len(body)}\r\n".encode() + body + b"\r\n"
         self.socket.sendall(b"".join(
-            b"PUB jobs.optimization.load-%d.progress" % (number % jobs) + tail for number in numbers))
+            b"PUB jobs.optimization.load-%d.progress" % (first + number % jobs) + tail for number in numbers))
 
     def run(self, rate, seconds, tick=0.001, jobs=100, size=EVENT_BYTES):
         """Publishes at a rate and returns how many events, once all are acknowledged.
@@ -176,11 +182,11 @@ class Publisher:
         eventually("acknowledgements", lambda: self.take() or self.acknowledged - asked >= sent)
         return sent
 
-    def fill(self, count, jobs=100, size=EVENT_BYTES):
+    def fill(self, count, jobs=100, size=EVENT_BYTES, first=0):
         """Publishes as quickly as events are acknowledged."""
         body, asked = payload(size), self.acknowledged
         for begin in range(0, count, 500):
-            self.publish(range(begin, min(begin + 500, count)), jobs, body)
+            self.publish(range(begin, min(begin + 500, count)), jobs, body, first)
             while self.acknowledged - asked < begin - 1_000:
                 self.take()
         eventually("acknowledgements", lambda: self.take() or self.acknowledged - asked >= count)
