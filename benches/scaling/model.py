@@ -189,25 +189,29 @@ def least_pods(load, machines):
     return None, because
 
 
-def hops(servers):
-    """Servers that send an event to a pod: where the consumer is, and mostly one more on the way."""
-    return 1 + (servers - 1) / servers
+def busiest(tails, servers):
+    """Tails at the server that has the most: consumers are placed by chance, so it has more than its share."""
+    return min(tails, tails / servers + math.sqrt(2 * math.log(servers) * tails / servers * (1 - 1 / servers)))
+
+
+def busiest_egress(tails, servers, here):
+    """How often that server sends an event: to its own tails, to pods of others' tails, and to replicas."""
+    return here + (tails - here) / servers + (servers - 1)
 
 
 def nats(load, machines, pods, tails=None):
-    """What `pods` tails ask of the servers, each. `tails`: events a second to all pods, if not all to each."""
-    servers = machines.servers
-    tails = load.rate * pods if tails is None else tails
-    publish = load.rate * at("publish_r3" if servers > 1 else "publish", load.rate)
-    factor = value("cluster_factor") if servers > 1 else 1.0
-    cores = publish + tails * at("tail_broker", load.rate) * factor
-    egress = tails * wire(load) * hops(servers) + (servers - 1) * load.rate * wire(load)
+    """What the busiest server has to do for `pods` gateways. `tails`: how many of them get an event, if not all."""
+    servers, tails = machines.servers, pods if tails is None else tails
+    here = busiest(tails, servers)
+    clustered = servers > 1
+    publish = load.rate * at("publish_r3" if clustered else "publish", load.rate)
+    each = at("tail_broker", load.rate) * (value("cluster_factor") if clustered else 1.0)
     return {
         "servers": servers,
-        "coresEach": cores / servers,
-        "egressGbitEach": egress * 8 / 1e9 / servers,
-        "messagesFromStreamEach": tails / servers,
-        "ceilingShare": tails / servers / value("stream_ceiling"),
+        "cores": publish / servers + load.rate * here * each,
+        "egressGbit": load.rate * busiest_egress(tails, servers, here) * wire(load) * 8 / 1e9,
+        "handedOut": load.rate * here,
+        "ceilingShare": load.rate * here / value("stream_ceiling"),
         "consumers": pods,
         "connections": 2 * pods,
         "requestsPerSecond": pods * (value("leader_checks") + max(load.rate / value("pull_again"), 0.2)),
@@ -218,9 +222,9 @@ def nats(load, machines, pods, tails=None):
 def nats_over(needs, machines):
     """What of it is more than the servers have at the wanted share of use."""
     over = []
-    if needs["coresEach"] > machines.target * machines.server_cores:
+    if needs["cores"] > machines.target * machines.server_cores:
         over.append("processor of NATS")
-    if needs["egressGbitEach"] > machines.target * machines.server_network:
+    if needs["egressGbit"] > machines.target * machines.server_network:
         over.append("network of NATS")
     if needs["ceilingShare"] > machines.target:
         over.append("what one server hands out of one stream")
@@ -281,7 +285,7 @@ def least_partitions(load, machines):
                                    watchers=max(load.watchers // parts, 1))
         pods, _ = least_pods(part, machines)
         if pods and tail_fits(part, machines):
-            needs = nats(load, machines, pods * parts, tails=load.rate * pods)
+            needs = nats(load, machines, pods * parts, tails=pods)
             # A stream for each partition: what one server hands out of one stream is that of a part.
             needs["ceilingShare"] /= parts
             if not nats_over(needs, machines):
@@ -292,8 +296,8 @@ def least_partitions(load, machines):
 def tail_share(load, pods):
     """Share of all processor time, of pods and NATS, that tails take beyond the one that somebody needs."""
     tails = load.rate * pods * (at("tail_pod", load.rate) + at("tail_broker", load.rate))
-    rest = sum(sum(seconds for name, seconds in pod_seconds(load, pods, load.watchers / pods).items()
-                   if name != "tail") for _ in range(1)) * pods
+    seconds = pod_seconds(load, pods, load.watchers / pods)
+    rest = pods * (sum(seconds.values()) - seconds["tail"])
     return tails / (tails + rest)
 
 
@@ -344,8 +348,8 @@ def lines(answer):
     yield f"memory        {answer['memory'] / 2**30:.1f} GiB limit"
     yield f"settings      window = {answer['window'] // MEBIBYTE}MiB ({answer['windowSeconds']:,.0f} s), max_connections = {answer['maxConnections']}"
     yield f"network       {answer['network']['in']:.2f} Gbit/s in, {answer['network']['out']:.2f} out, for each"
-    yield (f"NATS          {needs['servers']} servers, each {needs['coresEach']:.2f} cores, {needs['egressGbitEach']:.2f} Gbit/s out, "
-           f"{needs['messagesFromStreamEach']:,.0f} messages/s of the stream ({needs['ceilingShare']:.0%} of the most)")
+    yield (f"NATS          {needs['servers']} server{'s, the busiest' if needs['servers'] > 1 else ''}: {needs['cores']:.2f} cores, "
+           f"{needs['egressGbit']:.2f} Gbit/s out, {needs['handedOut']:,.0f} messages/s of the stream ({needs['ceilingShare']:.0%} of the most)")
     yield f"              {needs['consumers']} consumers, {needs['requestsPerSecond']:.0f} requests/s"
     yield (f"a lost pod    {back['secondsToTakeALostPod']:.1f} s of the others' free time; "
            f"a new one asks NATS up to {back['questionsOfANewPod']:,.0f} times ({back['natsSecondsOfThem']:.1f} s of a core)")
