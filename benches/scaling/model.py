@@ -101,15 +101,17 @@ def pods_of_a_job(load, pods):
     return pods * jobs_here(load, pods) / min(load.jobs, load.watchers)
 
 
-def fullest(pods, balancer):
-    """The fullest pod of a rolling restart beside the mean.
+def fullest(pods, balancer, surge=1):
+    """The fullest pod of a rolling restart, `surge` pods at once, beside the mean.
 
-    By chance, what each pod gives away is spread over all that stand, those that are next among them: the
-    last one has grown by 1/pods as often as there are pods. With the least loaded first, the new ones take it.
+    By chance, what is given away is spread over all that stand, those that are next among them, which so grow by
+    surge/pods each time. With the least loaded first, the new ones take it.
     """
     if pods == 1:
         return 1.0
-    return (1 + 1 / pods) ** (pods - 1) if balancer == "random" else pods / (pods - 1)
+    if balancer == "least":
+        return pods / (pods - 1)
+    return (1 + surge / pods) ** (pods / surge - 1)
 
 
 def pod_seconds(load, pods, watchers):

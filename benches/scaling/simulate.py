@@ -50,7 +50,7 @@ class Fleet:
         self.queue = [0.0] * (2 * pods)
         self.window = window
         self.questions = Servers(machines.servers)
-        self.pages = Servers(machines.servers * machines.server_cores)
+        self.pages = Servers(int(machines.servers * machines.server_cores))
         self.waits, self.nats_waits, self.asked, self.paged, self.came = [], [], 0, 0, 0
         self.moved, self.fullest, self.last = 0, 0, 0.0
         self.per_second, self.known_pages = {}, set()
@@ -181,7 +181,7 @@ def restart(load, machines, pods, group=10, surge=1, window=600.0, seed=1):
             where[number] = made.come(now, COME_BACK / 2)
             on[where[number]].add(number)
     return {"what": "restart", "surge": surge, "minutes": made.last / 60, **made.told(),
-            "modelFullestOverMean": model.fullest(pods, machines.balancer)}
+            "modelFullestOverMean": model.fullest(pods, machines.balancer, surge)}
 
 
 def crash(load, machines, pods, lost, group=10, window=600.0, away=0.25, seed=1):
