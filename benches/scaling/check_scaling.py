@@ -108,7 +108,7 @@ class Model(unittest.TestCase):
 
 
 class Simulation(unittest.TestCase):
-    load = Load(100_000, 10_000, 1_000)
+    load = Load(40_000, 4_000, 1_000)
 
     def restart(self, balancer="random", **further):
         return simulate.restart(self.load, Machines(balancer=balancer), 20, **{"group": 10, **further})
@@ -121,10 +121,11 @@ class Simulation(unittest.TestCase):
         self.assertGreater(self.restart()["comebacksPerWatcher"], 1.2)
         self.assertLess(self.restart("least")["comebacksPerWatcher"], 1.1)
 
-    def test_the_fullest_pod_is_about_that_of_the_model(self):
-        for balancer, surge in (("random", 1), ("least", 1), ("random", 5)):
-            run = self.restart(balancer, surge=surge, group=2)
-            self.assertAlmostEqual(run["fullestOverMean"], run["modelFullestOverMean"], delta=0.15 * run["modelFullestOverMean"])
+    def test_the_fullest_pod_is_about_that_of_the_model_and_never_much_above(self):
+        for balancer, surge, least in (("random", 1, 0.85), ("least", 1, 0.85), ("random", 5, 0.6)):
+            run = self.restart(balancer, surge=surge, group=4)
+            share = run["fullestOverMean"] / run["modelFullestOverMean"]
+            self.assertTrue(least < share < 1.05, (balancer, surge, share))
 
     def test_who_comes_back_after_a_crash_waits_as_long_as_the_model_says(self):
         slow = Machines(cores=0.2)
@@ -134,11 +135,11 @@ class Simulation(unittest.TestCase):
 
     def test_a_window_that_is_too_short_sends_everybody_to_jetstream(self):
         self.assertEqual(simulate.crash(self.load, THREE, 20, 5)["pages"], 0)
-        self.assertGreater(simulate.crash(self.load, THREE, 20, 5, window=10, away=60)["pages"], 1_000)
+        self.assertGreater(simulate.crash(self.load, THREE, 20, 5, window=10, away=60)["pages"], 500)
 
     def test_quiet_jobs_are_asked_for_on_new_pods(self):
-        quiet = dataclasses.replace(self.load, rate=1.0)
-        self.assertGreater(simulate.restart(quiet, LEAST, 20)["questions"], 50_000)
+        quiet = dataclasses.replace(self.load, rate=0.4)
+        self.assertGreater(simulate.restart(quiet, LEAST, 20)["questions"], 20_000)
         self.assertEqual(self.restart("least")["questions"], 0)
 
     def test_a_hundred_tails_keep_up_below_the_ceiling_and_fall_behind_above_it(self):

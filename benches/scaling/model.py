@@ -317,24 +317,33 @@ def most_rate(pods, machines, size=260):
 
 
 def alternatives(load, pods, parts, sweep_every=5.0):
-    """Cores and Gbit/s out of NATS, for live events to pods in four ways."""
-    pod, broker = at("tail_pod", load.rate), at("tail_broker", load.rate)
-    here = jobs_here(load, pods)
-    needed = (1 - (1 - 1 / parts) ** here) * parts
-    chains = load.rate * pods_of_a_job(load, pods) * min(load.jobs, load.watchers) / load.jobs
+    """Cores (of gateways and NATS) and Gbit/s out of NATS that live events take on their way to pods, in four ways."""
+    here, spread = jobs_here(load, pods), pods_of_a_job(load, pods)
+    watched = min(load.jobs, load.watchers) / load.jobs
+
+    def tails(messages, rate_of_a_tail):
+        each = at("tail_pod", rate_of_a_tail) + at("tail_broker", rate_of_a_tail)
+        return {"cores": messages * each, "egressGbit": messages * wire(load) * 8 / 1e9}
+
+    # A pod that asks for partitions as their jobs are watched has nearly all of them, once it watches many jobs.
+    share = 1 - (1 - 1 / parts) ** here
+    routed = max(pods / parts, 1)
+    chains = load.rate * watched * spread
     swept = here * pods / sweep_every
-
-    def way(deliveries, seconds):
-        return {"messages": deliveries, "cores": seconds, "egressGbit": deliveries * wire(load) * 8 / 1e9}
-
-    one = way(load.rate * pods, load.rate * pods * (pod + broker))
-    asked = load.rate * pods * needed / parts
-    routed = load.rate * max(pods / parts, 1)
     core = value("core_broker") / 1e6
-    republished = way(chains + swept, load.rate * value("republish") / 1e6 + chains * (pod + core)
-                      + swept * (value("sweep") / 1e6 + pod))
-    return {"one tail": one, "partitions, as asked for": way(asked, asked * (pod + broker)),
-            "partitions, sent by job": way(routed, routed * (pod + broker)), "republish": republished}
+    pod = at("tail_pod", max(chains / pods, 1))
+    return {
+        "one tail": tails(load.rate * pods, load.rate),
+        "partitions, as asked for": tails(load.rate * pods * share, load.rate * share),
+        "partitions, sent by job": tails(load.rate * routed, load.rate / parts),
+        "republish": {"cores": load.rate * value("republish") / 1e6 + chains * (pod + core) + swept * (value("sweep") / 1e6 + pod_of_sweep()),
+                      "egressGbit": (chains + swept) * wire(load) * 8 / 1e9},
+    }
+
+
+def pod_of_sweep():
+    """Processor seconds of a pod for one swept job: an event that comes among a thousand."""
+    return value("tail_pod_10000") / 1e6
 
 
 def lines(answer):

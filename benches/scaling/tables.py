@@ -28,8 +28,10 @@ LOADS = (
     ("a company", Load(50_000, 5_000, 1_000), THREE),
     ("a platform", Load(200_000, 10_000, 2_000), THREE),
     ("… least connections first", Load(200_000, 10_000, 2_000), LEAST),
+    ("one job for everybody", Load(100_000, 1, 20), THREE),
     ("a million, 100 a job", Load(1_000_000, 10_000, 1_000), LEAST),
-    ("a million, busy jobs", Load(1_000_000, 10_000, 5_000), LEAST),
+    ("a million, busier jobs", Load(1_000_000, 10_000, 5_000), LEAST),
+    ("… 50,000 a gateway", Load(1_000_000, 10_000, 5_000), dataclasses.replace(LEAST, per_pod=50_000)),
     ("a million, one a job", Load(1_000_000, 1_000_000, 5_000), LEAST),
     ("a million, more events than that", Load(1_000_000, 100_000, 20_000), LEAST),
 )
@@ -41,6 +43,11 @@ QUIET = Load(1_000_000, 1_000_000, 100)
 def number(amount, digits=0):
     """With commas."""
     return f"{amount:,.{digits}f}"
+
+
+def duration(seconds):
+    """In milliseconds or seconds."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
 
 
 def table(head, rows):
@@ -124,14 +131,14 @@ def alternatives():
 def restarts():
     """Rolling restarts of a hundred pods, simulated."""
     cases = (("random", 1, SIMULATED, 600.0, False), ("least", 1, SIMULATED, 600.0, False), ("random", 25, SIMULATED, 600.0, False),
-             ("least", 25, SIMULATED, 600.0, False), ("least", 25, SIMULATED, 600.0, True), ("least", 25, QUIET, 600.0, False))
+             ("least", 25, SIMULATED, 600.0, False), ("least", 25, SIMULATED, 600.0, True), ("least", 1, QUIET, 600.0, False), ("least", 25, QUIET, 600.0, False))
     for balancer, surge, load, window, tls in cases:
         load = dataclasses.replace(load, tls=tls)
-        run = simulate.restart(load, dataclasses.replace(THREE, balancer=balancer), 100, group=40, surge=surge, window=window)
+        run = simulate.restart(load, dataclasses.replace(THREE, balancer=balancer), 100, group=100, surge=surge, window=window)
         name = f"{balancer}, {surge} at once" + (", TLS in the gateway" if tls else "") + (", a million quiet jobs" if load is not SIMULATED and load.jobs > 10_000 else "")
         yield (name, f"{run['minutes']:.1f}", f"{run['comebacksPerWatcher']:.2f}", f"{run['fullestOverMean']:.2f} (model {run['modelFullestOverMean']:.2f})",
-               number(run["mostPerSecond"]), number(run["mostPerSecondOfAPod"]), f"{run['waitP99'] * 1e3:.0f} ms", f"{run['waitMost'] * 1e3:.0f} ms",
-               number(run["questions"]), f"{run['natsWaitMost'] * 1e3:.0f} ms")
+               number(run["mostPerSecond"]), number(run["mostPerSecondOfAPod"]), duration(run["waitP99"]), duration(run["waitMost"]),
+               number(run["questions"]), duration(run["natsWaitMost"]))
 
 
 def restart_table():
@@ -143,10 +150,10 @@ def restart_table():
 def crashes():
     """Pods that vanish, simulated."""
     for lost, window, away in ((1, 600.0, 0.25), (10, 600.0, 0.25), (33, 600.0, 0.25), (10, 20.0, 60.0), (33, 20.0, 60.0)):
-        run = simulate.crash(SIMULATED, THREE, 100, lost, group=10, window=window, away=away)
+        run = simulate.crash(SIMULATED, THREE, 100, lost, group=20, window=window, away=away)
         name = "in the window" if window > away else f"{away:.0f} s missed, window {window:.0f} s"
-        yield (lost, name, number(run["mostPerSecondOfAPod"]), f"{run['waitP50']:.2f} s", f"{run['waitP99']:.2f} s",
-               f"{run['allBack']:.1f} s" + (f" (model {run['modelSeconds']:.1f})" if window > away else ""), number(run["pages"]), f"{run['natsWaitMost']:.1f} s")
+        yield (lost, name, number(run["mostPerSecondOfAPod"]), duration(run["waitP50"]), duration(run["waitP99"]),
+               f"{run['allBack']:.1f} s" + (f" (model {run['modelSeconds']:.1f})" if window > away else ""), number(run["pages"]), duration(run["natsWaitMost"]))
 
 
 def crash_table():
@@ -160,7 +167,7 @@ def tail_runs():
     for pods, rate in ((10, 1_000), (100, 500), (100, 1_000), (100, 2_000), (100, 3_000), (100, 5_000)):
         run = simulate.tails(Load(10_000 * pods, 10_000, rate), THREE, pods, seconds=10)
         yield (pods, number(rate), run["busiestServerHas"], f"{run['handOutBusy']:.0%}", f"{run['networkBusy']:.0%}", f"{run['podBusy']:.0%}",
-               f"{run['p50'] * 1e3:.1f} ms", f"{run['p99'] * 1e3:.0f} ms", f"{run['behindAtEnd']:.1f} s behind after 10 s" if run["behindAtEnd"] > 0.5 else "keeps up")
+               duration(run["p50"]), duration(run["p99"]), f"{run['behindAtEnd']:.1f} s behind after 10 s" if run["behindAtEnd"] > 0.5 else "keeps up")
 
 
 def tail_table():
