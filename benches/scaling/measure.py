@@ -384,7 +384,7 @@ print("read", flush=True)
 def ceiling_once(options, consumers, stored):
     """Deliveries a second, and microseconds of the broker for each, when all read as quickly as they can."""
     with Stage(options.executables) as stage:
-        stage.publisher.fill(stored)
+        stage.publisher.fill(stored, size=options.size)
         pullers = [subprocess.Popen([sys.executable, "-c", PULLER, str(stage.brokers[0].port), f"c{number}", str(stored)],
                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                    for number in range(consumers)]
@@ -405,7 +405,7 @@ def ceiling(options):
     """How many messages a second one server hands out to consumers of one stream."""
     for consumers in (1, 4, 16):
         rounds = [ceiling_once(options, consumers, 400_000 // consumers) for _ in range(options.rounds)]
-        yield {"part": "ceiling", "consumers": consumers, "deliveriesPerSecond": spread(rate for rate, _ in rounds),
+        yield {"part": "ceiling", "eventBytes": options.size, "consumers": consumers, "deliveriesPerSecond": spread(rate for rate, _ in rounds),
                "brokerUsPerDelivery": spread(cost for _, cost in rounds)}
 
 
@@ -448,6 +448,7 @@ def arguments():
     parser.add_argument("--gateways", type=int, nargs="+", default=[0, 1, 2, 4], help="how many (tail)")
     parser.add_argument("--servers", type=int, default=1, help="brokers, and replicas of the stream (tail)")
     parser.add_argument("--stored", type=int, default=100_000, help="events before those that are read (pages)")
+    parser.add_argument("--size", type=int, default=EVENT_BYTES, help="bytes of an event (ceiling)")
     parser.add_argument("--sizes", type=int, default=4, help="of catch-ups: 10, 100, 1,000 and 10,000 events (pages)")
     options = parser.parse_args()
     options.executables = {"jobwire": options.jobwire, "nats": options.nats_server}

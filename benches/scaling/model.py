@@ -72,7 +72,7 @@ def between(points, rate):
 
 def curve(prefix):
     """The constants `prefix_200`, `prefix_2000`, … as a curve over events a second."""
-    names = [name for name in CONSTANTS if name.rpartition("_")[0] == prefix]
+    names = [name for name in CONSTANTS if name.rpartition("_")[0] == prefix and name.rpartition("_")[2].isdigit()]
     return {float(name.rpartition("_")[2]): value(name) for name in names}
 
 
@@ -206,7 +206,7 @@ def nats(load, machines, pods, tails=None):
     servers, tails = machines.servers, pods if tails is None else tails
     here = busiest(tails, servers)
     clustered = servers > 1
-    publish = load.rate * at("publish_r3" if clustered else "publish", load.rate)
+    publish = load.rate * at("publish", load.rate) * (value("publish_factor") if clustered else 1.0)
     each = at("tail_broker", load.rate) * (value("cluster_factor") if clustered else 1.0)
     return {
         "servers": servers,

@@ -117,14 +117,14 @@ class Fleet:
 
     def page(self, pod, now, missed):
         """The first of a job's readers on a pod has it read, and the others read the cached page."""
-        job = int(self.chance.random() * self.load.jobs)
-        if (pod, job) in self.known_pages:
-            return now
-        self.known_pages.add((pod, job))
-        self.paged += 1
-        seconds = (value("page") + missed * value("page_event")) / 1e6
-        done = self.pages.serve(now, seconds)
-        self.nats_waits.append(done - now)
+        seconds, done = (value("page") + missed * value("page_event")) / 1e6, now
+        for _ in range(self.group):
+            job = int(self.chance.random() * self.load.jobs)
+            if (pod, job) not in self.known_pages:
+                self.known_pages.add((pod, job))
+                self.paged += 1
+                done = self.pages.serve(now, seconds)
+                self.nats_waits.append(done - now)
         return done
 
     def told(self):
