@@ -20,7 +20,9 @@ LEAST = Machines(balancer="least")
 
 def program(name, *arguments):
     """Runs one of the programs, as a reader would."""
-    return subprocess.run([sys.executable, HERE / name, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, HERE / name, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
 
 
 class Constants(unittest.TestCase):
@@ -85,7 +87,17 @@ class Model(unittest.TestCase):
         ratio = (model.at("tail_pod", rate) + model.at("tail_broker", rate)) * 1e6 / model.value("delivery")
         load = Load(round(ratio * pods * 100), 100, rate)
         seconds = model.pod_seconds(load, pods, load.watchers / pods)["deliveries"]
-        self.assertAlmostEqual(seconds, rate * (model.at("tail_pod", rate) + model.at("tail_broker", rate)), delta=seconds / 50)
+        self.assertAlmostEqual(
+            seconds, rate * (model.at("tail_pod", rate) + model.at("tail_broker", rate)), delta=seconds / 50
+        )
+
+    def test_republishing_pays_from_the_rate_that_is_told_on_and_not_below(self):
+        for what in ("cores", "egressGbit"):
+            rate = model.republish_pays_from(1_000_000, 1_000_000, 100, what)
+            for factor, pays in ((0.9, False), (1.1, True)):
+                found = model.alternatives(Load(1_000_000, 1_000_000, rate * factor), 100, 16)
+                self.assertEqual(found["republish"][what] < found["one tail"][what], pays)
+        self.assertIsNone(model.republish_pays_from(1_000_000, 1_000, 100, "cores"))
 
     def test_a_rate_that_is_most_is_carried_and_a_tenth_more_is_not(self):
         for pods in (2, 20, 100):
@@ -148,7 +160,10 @@ class Simulation(unittest.TestCase):
         self.assertFalse(simulate.tails(Load(1_000_000, 10_000, most * 1.5), THREE, 100)["keepsUp"])
 
     def test_the_busiest_server_has_about_as_many_tails_as_the_model_says(self):
-        runs = [simulate.tails(Load(1_000, 100, 10), THREE, 100, seconds=1, seed=seed)["busiestServerHas"] for seed in range(200)]
+        runs = [
+            simulate.tails(Load(1_000, 100, 10), THREE, 100, seconds=1, seed=seed)["busiestServerHas"]
+            for seed in range(200)
+        ]
         self.assertAlmostEqual(sum(runs) / len(runs), model.busiest(100, 3), delta=3)
 
 
@@ -160,8 +175,11 @@ class Programs(unittest.TestCase):
         self.assertEqual(answer["load"]["watchers"], 1_000)
 
     def test_wrong_arguments_are_named(self):
-        for arguments, named in ((("--watchers", 0, "--jobs", 1, "--rate", 1), "--watchers"), (("--jobs", 1, "--rate", 1), "--watchers"),
-                                 (("--watchers", 1, "--jobs", 1, "--rate", "many"), "--rate")):
+        for arguments, named in (
+            (("--watchers", 0, "--jobs", 1, "--rate", 1), "--watchers"),
+            (("--jobs", 1, "--rate", 1), "--watchers"),
+            (("--watchers", 1, "--jobs", 1, "--rate", "many"), "--rate"),
+        ):
             run = program("model.py", *arguments)
             self.assertEqual(run.returncode, 2)
             self.assertIn(named, run.stderr)

@@ -50,8 +50,12 @@ def tail_once(options, gateways, rate):
         late = time.monotonic() - start - options.seconds
         wire = [received(gateway) - before for gateway, before in zip(stage.gateways, wire)]
         brokers, gateway_cpu = stage.broker_cpu() - brokers, stage.gateway_cpu() - gateway_cpu
-    return {"brokerUs": brokers / events * 1e6, "gatewayUs": gateway_cpu / events * 1e6 / max(gateways, 1),
-            "wireBytes": wire[0] / events if wire else None, "lateSeconds": late}
+    return {
+        "brokerUs": brokers / events * 1e6,
+        "gatewayUs": gateway_cpu / events * 1e6 / max(gateways, 1),
+        "wireBytes": wire[0] / events if wire else None,
+        "lateSeconds": late,
+    }
 
 
 def tail(options):
@@ -61,16 +65,24 @@ def tail(options):
         for _ in range(options.rounds):
             for gateways in options.gateways:
                 rounds[gateways].append(tail_once(options, gateways, rate))
-        rises = [slope([(gateways, rounds[gateways][number]["brokerUs"]) for gateways in options.gateways])
-                 for number in range(options.rounds)]
+        rises = [
+            slope([(gateways, rounds[gateways][number]["brokerUs"]) for gateways in options.gateways])
+            for number in range(options.rounds)
+        ]
         some = [one for gateways, many in rounds.items() if gateways for one in many]
-        yield {"part": "tail", "servers": options.servers, "eventsPerSecond": rate, "tick": options.tick,
-               "brokerUsPerEvent": {gateways: spread(one["brokerUs"] for one in many)
-                                    for gateways, many in rounds.items()},
-               "brokerUsPerEventAndGateway": spread(rise for rise, _ in rises),
-               "gatewayUsPerEvent": spread(one["gatewayUs"] for one in some),
-               "wireBytesPerEvent": spread(one["wireBytes"] for one in some),
-               "mostLateSeconds": max(one["lateSeconds"] for many in rounds.values() for one in many)}
+        yield {
+            "part": "tail",
+            "servers": options.servers,
+            "eventsPerSecond": rate,
+            "tick": options.tick,
+            "brokerUsPerEvent": {
+                gateways: spread(one["brokerUs"] for one in many) for gateways, many in rounds.items()
+            },
+            "brokerUsPerEventAndGateway": spread(rise for rise, _ in rises),
+            "gatewayUsPerEvent": spread(one["gatewayUs"] for one in some),
+            "wireBytesPerEvent": spread(one["wireBytes"] for one in some),
+            "mostLateSeconds": max(one["lateSeconds"] for many in rounds.values() for one in many),
+        }
 
 
 def window(options):
@@ -84,17 +96,24 @@ def window(options):
                 stage.publisher.fill(count, jobs=1_000, size=size)
                 time.sleep(2)
                 events = gateway.metric("jobwire_window_events")
-                yield {"part": "window", "eventBytes": size, "windowMiB": budget, "events": events,
-                       "budgetBytesPerEvent": budget * 2**20 / events,
-                       "residentBytesPerEvent": (gateway.memory() - empty) / events,
-                       "emptyProcessBytes": empty}
+                yield {
+                    "part": "window",
+                    "eventBytes": size,
+                    "windowMiB": budget,
+                    "events": events,
+                    "budgetBytesPerEvent": budget * 2**20 / events,
+                    "residentBytesPerEvent": (gateway.memory() - empty) / events,
+                    "emptyProcessBytes": empty,
+                }
 
 
 def history(port, job, after, events):
     """Reads that many events of a job as a stream of Server-Sent Events."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
-        client.sendall(f"GET /api/v1/jobs/optimization/load-{job}/events?after={after} HTTP/1.1\r\n"
-                       "Host: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
+        client.sendall(
+            f"GET /api/v1/jobs/optimization/load-{job}/events?after={after} HTTP/1.1\r\n"
+            "Host: localhost\r\nAccept: text/event-stream\r\n\r\n".encode()
+        )
         text = seen = 0
         rest = b""
         while seen < events:
@@ -119,17 +138,24 @@ def pages_once(options, jobs, missed):
         broker, server = stage.broker_cpu(), stage.gateway_cpu()
         for job in range(jobs):
             history(gateway.port, job, after, missed)
-        return {"brokerUs": (stage.broker_cpu() - broker) / jobs * 1e6,
-                "gatewayUs": (stage.gateway_cpu() - server) / jobs * 1e6}
+        return {
+            "brokerUs": (stage.broker_cpu() - broker) / jobs * 1e6,
+            "gatewayUs": (stage.gateway_cpu() - server) / jobs * 1e6,
+        }
 
 
 def pages(options):
     """Catch-ups of events that are older than the window, one job after the other."""
-    for jobs, missed in ((400, 10), (200, 100), (40, 1_000), (10, 10_000))[:options.sizes]:
+    for jobs, missed in ((400, 10), (200, 100), (40, 1_000), (10, 10_000))[: options.sizes]:
         rounds = [pages_once(options, jobs, missed) for _ in range(options.rounds)]
-        yield {"part": "pages", "missed": missed, "jobs": jobs, "storedBefore": options.stored,
-               "brokerUsPerCatchUp": spread(one["brokerUs"] for one in rounds),
-               "gatewayUsPerCatchUp": spread(one["gatewayUs"] for one in rounds)}
+        yield {
+            "part": "pages",
+            "missed": missed,
+            "jobs": jobs,
+            "storedBefore": options.stored,
+            "brokerUsPerCatchUp": spread(one["brokerUs"] for one in rounds),
+            "gatewayUsPerCatchUp": spread(one["gatewayUs"] for one in rounds),
+        }
 
 
 def questions_once(options, jobs):
@@ -148,34 +174,68 @@ def questions_once(options, jobs):
             while b'"subscribed"' not in told:
                 told += client.recv(4_096)
             client.close()
-        return {"brokerUs": (stage.broker_cpu() - broker) / jobs * 1e6,
-                "gatewayUs": (stage.gateway_cpu() - server) / jobs * 1e6}
+        return {
+            "brokerUs": (stage.broker_cpu() - broker) / jobs * 1e6,
+            "gatewayUs": (stage.gateway_cpu() - server) / jobs * 1e6,
+        }
 
 
 def questions(options):
     """Subscribes with nothing missed, to jobs that have been quiet for longer than the window."""
     rounds = [questions_once(options, 1_000) for _ in range(options.rounds)]
-    yield {"part": "questions", "storedBefore": options.stored,
-           "brokerUsPerQuestion": spread(one["brokerUs"] for one in rounds),
-           "gatewayUsPerQuestion": spread(one["gatewayUs"] for one in rounds)}
+    yield {
+        "part": "questions",
+        "storedBefore": options.stored,
+        "brokerUsPerQuestion": spread(one["brokerUs"] for one in rounds),
+        "gatewayUsPerQuestion": spread(one["gatewayUs"] for one in rounds),
+    }
 
 
 def bench(options, arguments):
     """Medians of one `jobwire bench` with its JSON."""
     command = [options.jobwire, "bench", *arguments, "--rounds", str(options.rounds), "--json"]
-    out = subprocess.run(command, capture_output=True, text=True, check=True,
-                         env={**__import__("os").environ, "NATS_SERVER_BIN": options.nats_server})
+    out = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**__import__("os").environ, "NATS_SERVER_BIN": options.nats_server},
+    )
     return json.loads(out.stdout)["contenders"]
 
 
 def deliveries(options):
     """What a delivery costs the gateway, by how events are spread over jobs and watchers."""
-    for jobs, watchers, rate in ((1, 1_000, 20), (1, 1_000, 100), (10, 100, 20), (100, 10, 20), (1_000, 1, 2), (1_000, 1, 20)):
-        one = bench(options, ["fan-out", "--jobs", str(jobs), "--watchers", str(watchers),
-                              "--rate", str(rate), "--seconds", str(options.seconds)])[0]
+    for jobs, watchers, rate in (
+        (1, 1_000, 20),
+        (1, 1_000, 100),
+        (10, 100, 20),
+        (100, 10, 20),
+        (1_000, 1, 2),
+        (1_000, 1, 20),
+    ):
+        one = bench(
+            options,
+            [
+                "fan-out",
+                "--jobs",
+                str(jobs),
+                "--watchers",
+                str(watchers),
+                "--rate",
+                str(rate),
+                "--seconds",
+                str(options.seconds),
+            ],
+        )[0]
         values = one["summary"]["serverCpuPerDeliveryUs"]
-        yield {"part": "deliveries", "jobs": jobs, "watchersPerJob": watchers, "eventsPerSecondPerJob": rate,
-               "gatewayUsPerDelivery": [values["median"], values["min"], values["max"]]}
+        yield {
+            "part": "deliveries",
+            "jobs": jobs,
+            "watchersPerJob": watchers,
+            "eventsPerSecondPerJob": rate,
+            "gatewayUsPerDelivery": [values["median"], values["min"], values["max"]],
+        }
 
 
 def returns(options):
@@ -183,17 +243,23 @@ def returns(options):
     for missed in (1, 100):
         for one in bench(options, ["storm", "--clients", "2000", "--missed", str(missed), "--jobs", "50"]):
             clients = 2_000
-            yield {"part": "returns", "contender": one["name"], "missed": missed,
-                   "gatewayUsPerClient": spread(r["serverCpuSeconds"] / clients * 1e6 for r in one["rounds"]),
-                   "brokerUsPerClient": spread(r["brokerCpuSeconds"] / clients * 1e6 for r in one["rounds"])}
+            yield {
+                "part": "returns",
+                "contender": one["name"],
+                "missed": missed,
+                "gatewayUsPerClient": spread(r["serverCpuSeconds"] / clients * 1e6 for r in one["rounds"]),
+                "brokerUsPerClient": spread(r["brokerCpuSeconds"] / clients * 1e6 for r in one["rounds"]),
+            }
 
 
 def websocket(port, jobs, after=0):
     """A connection that is subscribed to jobs, and the bytes that came until then are read."""
     client = socket.create_connection(("127.0.0.1", port), timeout=30)
-    client.sendall(b"GET /ws/optimization HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
-                   b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                   b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    client.sendall(
+        b"GET /ws/optimization HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
     while not client.recv(4_096).endswith(b"\r\n\r\n"):
         pass
     for job in jobs:
@@ -206,10 +272,31 @@ def tls_once(options, encrypted, connections=500):
     """Microseconds of the gateway for one connection and one request."""
     with Stage(options.executables) as stage:
         folder = stage.folder.name
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-days", "2", "-subj", "/CN=localhost", "-keyout", f"{folder}/key", "-out", f"{folder}/cert"],
-                       check=True, capture_output=True)
-        settings = {"JOBWIRE_TLS_CERTIFICATE": f"{folder}/cert", "JOBWIRE_TLS_KEY": f"{folder}/key"} if encrypted else {}
+        subprocess.run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-keyout",
+                f"{folder}/key",
+                "-out",
+                f"{folder}/cert",
+            ],
+            check=True,
+            capture_output=True,
+        )
+        settings = (
+            {"JOBWIRE_TLS_CERTIFICATE": f"{folder}/cert", "JOBWIRE_TLS_KEY": f"{folder}/key"} if encrypted else {}
+        )
         gateway = stage.gateway(**settings)
         context = ssl.create_default_context(cafile=f"{folder}/cert")
         context.check_hostname = False
@@ -234,11 +321,38 @@ def verify_once(options, background=1_000, jobs=20, watchers=50, rate=5):
     with Stage(options.executables) as stage:
         gateways = [stage.gateway(), stage.gateway()]
         broker = stage.brokers[0]
-        benches = [subprocess.Popen([
-            options.jobwire, "bench", "fan-out", "--gateway", f"127.0.0.1:{gateway.port}", "--nats",
-            f"nats://127.0.0.1:{broker.port}", "--gateway-pid", str(gateway.child.pid), "--nats-pid", str(broker.child.pid),
-            "--jobs", str(jobs), "--watchers", str(watchers), "--rate", str(rate), "--seconds", str(4 * options.seconds), "--rounds", "1", "--json"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for gateway in gateways]
+        benches = [
+            subprocess.Popen(
+                [
+                    options.jobwire,
+                    "bench",
+                    "fan-out",
+                    "--gateway",
+                    f"127.0.0.1:{gateway.port}",
+                    "--nats",
+                    f"nats://127.0.0.1:{broker.port}",
+                    "--gateway-pid",
+                    str(gateway.child.pid),
+                    "--nats-pid",
+                    str(broker.child.pid),
+                    "--jobs",
+                    str(jobs),
+                    "--watchers",
+                    str(watchers),
+                    "--rate",
+                    str(rate),
+                    "--seconds",
+                    str(4 * options.seconds),
+                    "--rounds",
+                    "1",
+                    "--json",
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            for gateway in gateways
+        ]
         # Both are past their warm-up, and measured while both still publish.
         stage.publisher.run(background, 6, options.tick)
         ids = [gateway.metric("jobwire_tail_sequence") for gateway in gateways]
@@ -249,19 +363,30 @@ def verify_once(options, background=1_000, jobs=20, watchers=50, rate=5):
         broker_used = (stage.broker_cpu() - broker_before) / seconds
         events = (gateways[0].metric("jobwire_tail_sequence") - ids[0]) / seconds
         clean = [json.loads(one.communicate()[0])["clean"] for one in benches]
-    return {"gatewayCores": used, "brokerCores": broker_used, "eventsPerSecond": events, "clean": clean,
-            "watchedPerPod": jobs * rate, "deliveriesPerPod": jobs * rate * watchers, "watchersPerPod": jobs * watchers}
+    return {
+        "gatewayCores": used,
+        "brokerCores": broker_used,
+        "eventsPerSecond": events,
+        "clean": clean,
+        "watchedPerPod": jobs * rate,
+        "deliveriesPerPod": jobs * rate * watchers,
+        "watchersPerPod": jobs * watchers,
+    }
 
 
 def verify(options):
     """The model beside a run of two gateways."""
     import model
+
     for round_number in range(options.rounds):
         one = verify_once(options)
         rate, watched = one["eventsPerSecond"], one["watchedPerPod"]
-        pod = (rate * model.at("tail_pod", rate) + watched * model.at("waking", watched)
-               + one["deliveriesPerPod"] * model.value("delivery") / 1e6
-               + one["watchersPerPod"] * model.value("connection_idle") / 1e6)
+        pod = (
+            rate * model.at("tail_pod", rate)
+            + watched * model.at("waking", watched)
+            + one["deliveriesPerPod"] * model.value("delivery") / 1e6
+            + one["watchersPerPod"] * model.value("connection_idle") / 1e6
+        )
         broker = rate * model.at("publish", rate) + 2 * rate * model.at("tail_broker", rate)
         yield {"part": "verify", "round": round_number, **one, "modelGatewayCores": pod, "modelBrokerCores": broker}
 
@@ -290,8 +415,10 @@ def core_once(options, subscribers, rate, republish):
     further = {"republish": {"src": "jobs.>", "dest": "live.>"}} if republish else {}
     with Stage(options.executables, stream=further) as stage:
         prefix = b"live" if republish else b"jobs"
-        readers = [subprocess.Popen([sys.executable, "-c", SUBSCRIBER, str(stage.brokers[0].port), prefix.decode()])
-                   for _ in range(subscribers)]
+        readers = [
+            subprocess.Popen([sys.executable, "-c", SUBSCRIBER, str(stage.brokers[0].port), prefix.decode()])
+            for _ in range(subscribers)
+        ]
         stage.publisher.run(rate, WARM_UP, options.tick)
         before = stage.broker_cpu()
         events = stage.publisher.run(rate, options.seconds, options.tick)
@@ -321,8 +448,13 @@ def core(options):
                 points = [(count, core_once(options, count, rate, republish)) for count in counts]
                 rises.append(slope(points)[0])
                 bases.append(points[0][1])
-            yield {"part": "core", "eventsPerSecond": rate, "republish": republish,
-                   "brokerUsPerEvent": spread(bases), "brokerUsPerEventAndSubscriber": spread(rises)}
+            yield {
+                "part": "core",
+                "eventsPerSecond": rate,
+                "republish": republish,
+                "brokerUsPerEvent": spread(bases),
+                "brokerUsPerEventAndSubscriber": spread(rises),
+            }
 
 
 def sweep(options):
@@ -336,7 +468,9 @@ def sweep(options):
                 subjects = [f"jobs.optimization.load-{job}.>" for job in range(first, first + 1_000)]
                 asked = stage.publisher.acknowledged
                 body = json.dumps({"multi_last": subjects, "batch": 1_024}).encode()
-                stage.publisher.socket.sendall(f"PUB $JS.API.DIRECT.GET.JOBS _acks.s {len(body)}\r\n".encode() + body + b"\r\n")
+                stage.publisher.socket.sendall(
+                    f"PUB $JS.API.DIRECT.GET.JOBS _acks.s {len(body)}\r\n".encode() + body + b"\r\n"
+                )
                 end = time.monotonic() + 10
                 while stage.publisher.acknowledged - asked < 1_001 and time.monotonic() < end:
                     stage.publisher.take()
@@ -353,8 +487,11 @@ def placement(options):
         answer = stage.publisher.request("$JS.API.CONSUMER.LIST.JOBS", b"")
         leaders = [one["cluster"]["leader"] for one in answer["consumers"]]
         stream = stage.publisher.request("$JS.API.STREAM.INFO.JOBS", b"")["cluster"]["leader"]
-        yield {"part": "placement", "streamLeader": stream,
-               "consumersAt": {name: leaders.count(name) for name in sorted(set(leaders))}}
+        yield {
+            "part": "placement",
+            "streamLeader": stream,
+            "consumersAt": {name: leaders.count(name) for name in sorted(set(leaders))},
+        }
 
 
 PULLER = """
@@ -385,9 +522,15 @@ def ceiling_once(options, consumers, stored):
     """Deliveries a second, and microseconds of the broker for each, when all read as quickly as they can."""
     with Stage(options.executables) as stage:
         stage.publisher.fill(stored, size=options.size)
-        pullers = [subprocess.Popen([sys.executable, "-c", PULLER, str(stage.brokers[0].port), f"c{number}", str(stored)],
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-                   for number in range(consumers)]
+        pullers = [
+            subprocess.Popen(
+                [sys.executable, "-c", PULLER, str(stage.brokers[0].port), f"c{number}", str(stored)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(consumers)
+        ]
         for puller in pullers:
             assert puller.stdout.readline() == "made\n"
         before, start = stage.broker_cpu(), time.monotonic()
@@ -405,8 +548,13 @@ def ceiling(options):
     """How many messages a second one server hands out to consumers of one stream."""
     for consumers in (1, 4, 16):
         rounds = [ceiling_once(options, consumers, 400_000 // consumers) for _ in range(options.rounds)]
-        yield {"part": "ceiling", "eventBytes": options.size, "consumers": consumers, "deliveriesPerSecond": spread(rate for rate, _ in rounds),
-               "brokerUsPerDelivery": spread(cost for _, cost in rounds)}
+        yield {
+            "part": "ceiling",
+            "eventBytes": options.size,
+            "consumers": consumers,
+            "deliveriesPerSecond": spread(rate for rate, _ in rounds),
+            "brokerUsPerDelivery": spread(cost for _, cost in rounds),
+        }
 
 
 def slab():
@@ -431,7 +579,22 @@ def sockets(options):
     yield {"part": "sockets", "kernelBytesPerConnection": spread(rounds)}
 
 
-PARTS = {"tls": tls, "verify": verify, "questions": questions, "ceiling": ceiling, "sockets": sockets, "frame": frame, "core": core, "sweep": sweep, "placement": placement, "tail": tail, "window": window, "pages": pages, "deliveries": deliveries, "returns": returns}
+PARTS = {
+    "tls": tls,
+    "verify": verify,
+    "questions": questions,
+    "ceiling": ceiling,
+    "sockets": sockets,
+    "frame": frame,
+    "core": core,
+    "sweep": sweep,
+    "placement": placement,
+    "tail": tail,
+    "window": window,
+    "pages": pages,
+    "deliveries": deliveries,
+    "returns": returns,
+}
 
 
 def arguments():
@@ -443,8 +606,12 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="that are measured in each round")
     parser.add_argument("--rates", type=int, nargs="+", default=[200, 2_000, 10_000], help="events a second (tail)")
-    parser.add_argument("--tick", type=float, default=0.001,
-                        help="seconds whose events are published together: wakings cost more than events")
+    parser.add_argument(
+        "--tick",
+        type=float,
+        default=0.001,
+        help="seconds whose events are published together: wakings cost more than events",
+    )
     parser.add_argument("--gateways", type=int, nargs="+", default=[0, 1, 2, 4], help="how many (tail)")
     parser.add_argument("--servers", type=int, default=1, help="brokers, and replicas of the stream (tail)")
     parser.add_argument("--stored", type=int, default=100_000, help="events before those that are read (pages)")

@@ -9,6 +9,7 @@ alike: each has the same share of the events and of the watchers.
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 
@@ -70,6 +71,7 @@ def between(points, rate):
     return known[-1][1]
 
 
+@functools.cache
 def curve(prefix):
     """The constants `prefix_200`, `prefix_2000`, … as a curve over events a second."""
     names = [name for name in CONSTANTS if name.rpartition("_")[0] == prefix and name.rpartition("_")[2].isdigit()]
@@ -176,8 +178,7 @@ def binding(load, machines, pods):
 def tail_fits(load, machines):
     """Whether a pod that nobody watches has more than half of what it is meant to use left."""
     tail = load.rate * at("tail_pod", load.rate)
-    return (tail <= machines.target * machines.cores / 2
-            and load.rate * wire(load) * 8 / 1e9 <= machines.pod_network / 2)
+    return tail <= machines.target * machines.cores / 2 and load.rate * wire(load) * 8 / 1e9 <= machines.pod_network / 2
 
 
 def least_pods(load, machines):
@@ -259,21 +260,33 @@ def plan(load, machines):
     """The answer, as nested dictionaries of numbers and sentences."""
     pods, because = least_pods(load, machines)
     if pods is None or not tail_fits(load, machines):
-        return {"load": dataclasses.asdict(load), "fits": False, "because": because,
-                "partitions": least_partitions(load, machines)}
+        return {
+            "load": dataclasses.asdict(load),
+            "fits": False,
+            "because": because,
+            "partitions": least_partitions(load, machines),
+        }
     spare = 1 if machines.servers > 1 else 0
     pods += spare
     window = window_bytes(load)
     mean, peak = load.watchers / pods, load.watchers / pods * fullest(pods, machines.balancer)
     needs = nats(load, machines, pods)
     return {
-        "load": dataclasses.asdict(load), "fits": not nats_over(needs, machines), "because": because,
-        "over": nats_over(needs, machines), "pods": pods, "watchersPerPod": mean, "fullestPod": peak,
+        "load": dataclasses.asdict(load),
+        "fits": not nats_over(needs, machines),
+        "because": because,
+        "over": nats_over(needs, machines),
+        "pods": pods,
+        "watchersPerPod": mean,
+        "fullestPod": peak,
         "maxConnections": math.ceil(peak * 1.1 / 1_000) * 1_000,
-        "window": window, "windowSeconds": window_seconds(load, window),
+        "window": window,
+        "windowSeconds": window_seconds(load, window),
         "memory": pod_memory(load, window, peak),
-        "cores": pod_seconds(load, pods, mean), "coresAtPeak": sum(pod_seconds(load, pods, peak).values()),
-        "network": pod_network(load, pods, mean), "nats": needs,
+        "cores": pod_seconds(load, pods, mean),
+        "coresAtPeak": sum(pod_seconds(load, pods, peak).values()),
+        "network": pod_network(load, pods, mean),
+        "nats": needs,
         "returning": returning(load, machines, pods, window),
         "partitions": 1 if not nats_over(needs, machines) else least_partitions(load, machines),
     }
@@ -283,8 +296,9 @@ def least_partitions(load, machines):
     """The smallest power of two of partitions, with watchers sent by job, that carries the load; or `None`."""
     for power in range(1, 11):
         parts = 2**power
-        part = dataclasses.replace(load, rate=load.rate / parts, jobs=max(load.jobs // parts, 1),
-                                   watchers=max(load.watchers // parts, 1))
+        part = dataclasses.replace(
+            load, rate=load.rate / parts, jobs=max(load.jobs // parts, 1), watchers=max(load.watchers // parts, 1)
+        )
         pods, _ = least_pods(part, machines)
         if pods and tail_fits(part, machines):
             needs = nats(load, machines, pods * parts, tails=pods)
@@ -336,9 +350,26 @@ def alternatives(load, pods, parts, sweep_every=5.0):
         "one tail": tails(load.rate * pods, load.rate),
         "partitions, as asked for": tails(load.rate * pods * share, load.rate * share),
         "partitions, sent by job": tails(load.rate * routed, load.rate / parts),
-        "republish": {"cores": load.rate * value("republish") / 1e6 + chains * (pod + core) + swept * (value("sweep") / 1e6 + pod_of_sweep()),
-                      "egressGbit": (chains + swept) * wire(load) * 8 / 1e9},
+        "republish": {
+            "cores": load.rate * value("republish") / 1e6
+            + chains * (pod + core)
+            + swept * (value("sweep") / 1e6 + pod_of_sweep()),
+            "egressGbit": (chains + swept) * wire(load) * 8 / 1e9,
+        },
     }
+
+
+def republish_pays_from(watchers, jobs, pods, what):
+    """Events a second from which republish takes less of `what` than one tail for each pod; `None`: never."""
+    rates = [10 ** (step / 50) for step in range(50, 251)]
+    cheaper = []
+    for rate in rates:
+        found = alternatives(Load(watchers, jobs, rate), pods, 16)
+        cheaper.append(found["republish"][what] < found["one tail"][what])
+    if not cheaper[-1]:
+        return None
+    first_of_rest = len(cheaper) - next((place for place, yes in enumerate(reversed(cheaper)) if not yes), len(cheaper))
+    return rates[first_of_rest]
 
 
 def pod_of_sweep():
@@ -354,16 +385,22 @@ def lines(answer):
         return
     needs, back, cores = answer["nats"], answer["returning"], answer["cores"]
     yield f"gateways      {answer['pods']}, of {answer['watchersPerPod']:,.0f} watchers each ({', '.join(answer['because'])})"
-    yield f"each          {sum(cores.values()):.2f} cores: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in cores.items())
+    yield f"each          {sum(cores.values()):.2f} cores: " + ", ".join(
+        f"{name} {seconds:.2f}" for name, seconds in cores.items()
+    )
     yield f"fullest       {answer['fullestPod']:,.0f} watchers and {answer['coresAtPeak']:.2f} cores in a rolling restart"
     yield f"memory        {answer['memory'] / 2**30:.1f} GiB limit"
     yield f"settings      window = {answer['window'] // MEBIBYTE}MiB ({answer['windowSeconds']:,.0f} s), max_connections = {answer['maxConnections']}"
     yield f"network       {answer['network']['in']:.2f} Gbit/s in, {answer['network']['out']:.2f} out, for each"
-    yield (f"NATS          {needs['servers']} server{'s, the busiest' if needs['servers'] > 1 else ''}: {needs['cores']:.2f} cores, "
-           f"{needs['egressGbit']:.2f} Gbit/s out, {needs['handedOut']:,.0f} messages/s of the stream ({needs['ceilingShare']:.0%} of the most)")
+    yield (
+        f"NATS          {needs['servers']} server{'s, the busiest' if needs['servers'] > 1 else ''}: {needs['cores']:.2f} cores, "
+        f"{needs['egressGbit']:.2f} Gbit/s out, {needs['handedOut']:,.0f} messages/s of the stream ({needs['ceilingShare']:.0%} of the most)"
+    )
     yield f"              {needs['consumers']} consumers, {needs['requestsPerSecond']:.0f} requests/s"
-    yield (f"a lost pod    {back['secondsToTakeALostPod']:.1f} s of the others' free time; "
-           f"a new one asks NATS up to {back['questionsOfANewPod']:,.0f} times ({back['natsSecondsOfThem']:.1f} s of a core)")
+    yield (
+        f"a lost pod    {back['secondsToTakeALostPod']:.1f} s of the others' free time; "
+        f"a new one asks NATS up to {back['questionsOfANewPod']:,.0f} times ({back['natsSecondsOfThem']:.1f} s of a core)"
+    )
     if answer["over"]:
         yield f"too much      {', '.join(answer['over'])}: {answer['partitions'] or 'more than 1,024'} partitions, with watchers sent by job"
 
@@ -379,8 +416,14 @@ def arguments():
                 continue
             needed = field.default is dataclasses.MISSING
             choices = ("random", "least") if field.name == "balancer" else None
-            parser.add_argument(name, type=field.type, required=needed, choices=choices, help=text[field.name],
-                                default=None if needed else field.default)
+            parser.add_argument(
+                name,
+                type=field.type,
+                required=needed,
+                choices=choices,
+                help=text[field.name],
+                default=None if needed else field.default,
+            )
     parser.add_argument("--json", action="store_true", help="the answer with all its figures")
     options = parser.parse_args()
     chosen = {name: value for name, value in vars(options).items() if name != "json"}
@@ -388,19 +431,31 @@ def arguments():
     if wrong:
         parser.error(f"--{wrong[0].replace('_', '-')} has to be above 0")
     names = {field.name for field in dataclasses.fields(Load)}
-    return (Load(**{name: chosen[name] for name in names}),
-            Machines(**{name: number for name, number in chosen.items() if name not in names}), options.json)
+    return (
+        Load(**{name: chosen[name] for name in names}),
+        Machines(**{name: number for name, number in chosen.items() if name not in names}),
+        options.json,
+    )
 
 
-LOAD_HELP = {"watchers": "open connections, each of one job", "jobs": "jobs that have events",
-             "rate": "events a second, of all jobs together", "size": "bytes of an event (260)",
-             "away": "seconds after which who comes back still finds everything in the window (60)",
-             "tls": "TLS ends in the gateway, not before it"}
-MACHINES_HELP = {"cores": "of a pod (2)", "target": "share of a processor or network that is used in calm times (0.6)",
-                 "per_pod": "watchers that may come back at once because one pod is lost (10000)",
-                 "pod_network": "Gbit/s of a pod (5)", "balancer": "how new connections find a pod (random)",
-                 "servers": "of NATS, and replicas of the stream: 1 or 3 (3)",
-                 "server_network": "Gbit/s of a NATS server (10)", "server_cores": "of a NATS server (8)"}
+LOAD_HELP = {
+    "watchers": "open connections, each of one job",
+    "jobs": "jobs that have events",
+    "rate": "events a second, of all jobs together",
+    "size": "bytes of an event (260)",
+    "away": "seconds after which who comes back still finds everything in the window (60)",
+    "tls": "TLS ends in the gateway, not before it",
+}
+MACHINES_HELP = {
+    "cores": "of a pod (2)",
+    "target": "share of a processor or network that is used in calm times (0.6)",
+    "per_pod": "watchers that may come back at once because one pod is lost (10000)",
+    "pod_network": "Gbit/s of a pod (5)",
+    "balancer": "how new connections find a pod (random)",
+    "servers": "of NATS, and replicas of the stream: 1 or 3 (3)",
+    "server_network": "Gbit/s of a NATS server (10)",
+    "server_cores": "of a NATS server (8)",
+}
 
 
 if __name__ == "__main__":

@@ -134,12 +134,21 @@ class Fleet:
         seconds = {}
         for (second, _), count in self.per_second.items():
             seconds[second] = seconds.get(second, 0) + count
-        return {"comebacksPerWatcher": self.came / clients, "fullestPod": self.fullest,
-                "fullestOverMean": self.fullest / (clients / self.pods),
-                "mostPerSecond": max(seconds.values()), "mostPerSecondOfAPod": max(self.per_second.values()),
-                "waitP50": quantile(waits, 0.5), "waitP99": quantile(waits, 0.99), "waitMost": waits[-1],
-                "questions": self.asked, "pages": self.paged, "natsWaitP99": quantile(nats, 0.99),
-                "natsWaitMost": nats[-1] if nats else 0.0, "allBack": self.last}
+        return {
+            "comebacksPerWatcher": self.came / clients,
+            "fullestPod": self.fullest,
+            "fullestOverMean": self.fullest / (clients / self.pods),
+            "mostPerSecond": max(seconds.values()),
+            "mostPerSecondOfAPod": max(self.per_second.values()),
+            "waitP50": quantile(waits, 0.5),
+            "waitP99": quantile(waits, 0.99),
+            "waitMost": waits[-1],
+            "questions": self.asked,
+            "pages": self.paged,
+            "natsWaitP99": quantile(nats, 0.99),
+            "natsWaitMost": nats[-1] if nats else 0.0,
+            "allBack": self.last,
+        }
 
 
 def fleet(load, machines, pods, group, window, chance):
@@ -157,7 +166,9 @@ def restart(load, machines, pods, group=10, surge=1, window=600.0, seed=1):
     chance = random.Random(seed)
     made, clients = fleet(load, machines, pods, group, window, chance)
     ties = itertools.count()
-    events = [((batch + 1) * (START + READY_FOR), next(ties), "swap", batch) for batch in range(math.ceil(pods / surge))]
+    events = [
+        ((batch + 1) * (START + READY_FOR), next(ties), "swap", batch) for batch in range(math.ceil(pods / surge))
+    ]
     heapq.heapify(events)
     where = {client: pod for pod, many in enumerate(clients) for client in many}
     on = [set(many) for many in clients]
@@ -180,8 +191,13 @@ def restart(load, machines, pods, group=10, surge=1, window=600.0, seed=1):
         else:
             where[number] = made.come(now, COME_BACK / 2)
             on[where[number]].add(number)
-    return {"what": "restart", "surge": surge, "minutes": made.last / 60, **made.told(),
-            "modelFullestOverMean": model.fullest(pods, machines.balancer, surge)}
+    return {
+        "what": "restart",
+        "surge": surge,
+        "minutes": made.last / 60,
+        **made.told(),
+        "modelFullestOverMean": model.fullest(pods, machines.balancer, surge),
+    }
 
 
 def crash(load, machines, pods, lost, group=10, window=600.0, away=0.25, seed=1):
@@ -232,10 +248,20 @@ def tails(load, machines, pods, burst=10, seconds=20.0, seed=1):
                 delays[stage].append(at - now)
     most = [sorted(delay) for delay in delays]
     utilised = hand_out * load.rate
-    return {"what": "tails", "pods": pods, "rate": load.rate, "busiestServerHas": here, "handOutBusy": utilised,
-            "networkBusy": sending * load.rate, "podBusy": (tail + delivering / machines.cores) * load.rate,
-            "keepsUp": free[3] <= now + 1.0, "handOutP99": quantile(most[0], 0.99),
-            "p50": quantile(most[3], 0.5), "p99": quantile(most[3], 0.99), "behindAtEnd": max(free[3] - now, 0.0)}
+    return {
+        "what": "tails",
+        "pods": pods,
+        "rate": load.rate,
+        "busiestServerHas": here,
+        "handOutBusy": utilised,
+        "networkBusy": sending * load.rate,
+        "podBusy": (tail + delivering / machines.cores) * load.rate,
+        "keepsUp": free[3] <= now + 1.0,
+        "handOutP99": quantile(most[0], 0.99),
+        "p50": quantile(most[3], 0.5),
+        "p99": quantile(most[3], 0.99),
+        "behindAtEnd": max(free[3] - now, 0.0),
+    }
 
 
 def arguments():
@@ -267,7 +293,9 @@ def main():
     if options.what == "restart":
         figures = restart(load, machines, options.pods, options.group, options.surge, options.window, options.seed)
     elif options.what == "crash":
-        figures = crash(load, machines, options.pods, options.lost, options.group, options.window, options.away, options.seed)
+        figures = crash(
+            load, machines, options.pods, options.lost, options.group, options.window, options.away, options.seed
+        )
     else:
         figures = tails(load, machines, options.pods, seed=options.seed)
     print(json.dumps(figures, indent=2))

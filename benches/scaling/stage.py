@@ -16,8 +16,15 @@ import urllib.error
 import urllib.request
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-STREAM = {"name": "JOBS", "subjects": ["jobs.>"], "storage": "file", "allow_direct": True,
-          "max_consumers": 100_000, "deny_delete": True, "deny_purge": True}
+STREAM = {
+    "name": "JOBS",
+    "subjects": ["jobs.>"],
+    "storage": "file",
+    "allow_direct": True,
+    "max_consumers": 100_000,
+    "deny_delete": True,
+    "deny_purge": True,
+}
 EVENT_BYTES = 260
 START_WITHIN = 30.0
 
@@ -52,8 +59,9 @@ class Process:
 
     def __init__(self, arguments, environment=None):
         self.log = tempfile.TemporaryFile()
-        self.child = subprocess.Popen(arguments, env={**os.environ, **(environment or {})},
-                                      stdout=self.log, stderr=subprocess.STDOUT)
+        self.child = subprocess.Popen(
+            arguments, env={**os.environ, **(environment or {})}, stdout=self.log, stderr=subprocess.STDOUT
+        )
 
     def cpu(self):
         """Processor time so far in seconds, user and system, of all threads that live."""
@@ -82,12 +90,15 @@ class Broker(Process):
     def __init__(self, executable, storage, name, port, routes):
         self.port = port
         configuration = pathlib.Path(storage) / f"{name}.conf"
-        lines = [f'server_name: "{name}"', 'host: "127.0.0.1"', f"port: {port}",
-                 f'jetstream {{ store_dir: "{storage}/{name}" }}']
+        lines = [
+            f'server_name: "{name}"',
+            'host: "127.0.0.1"',
+            f"port: {port}",
+            f'jetstream {{ store_dir: "{storage}/{name}" }}',
+        ]
         if len(routes) > 1:
             peers = ", ".join(f'"nats://127.0.0.1:{route}"' for route in routes.values())
-            lines.append(f'cluster {{ name: "scaling", listen: "127.0.0.1:{routes[name]}", '
-                         f"routes: [{peers}] }}")
+            lines.append(f'cluster {{ name: "scaling", listen: "127.0.0.1:{routes[name]}", routes: [{peers}] }}')
         configuration.write_text("\n".join(lines) + "\n")
         super().__init__([executable, "-c", str(configuration)])
 
@@ -97,9 +108,12 @@ class Gateway(Process):
 
     def __init__(self, executable, broker_port, settings):
         self.port, self.admin = free_port(), free_port()
-        environment = {"JOBWIRE_LISTEN": f"127.0.0.1:{self.port}",
-                       "JOBWIRE_ADMIN_LISTEN": f"127.0.0.1:{self.admin}",
-                       "NATS_URL": f"nats://127.0.0.1:{broker_port}", **settings}
+        environment = {
+            "JOBWIRE_LISTEN": f"127.0.0.1:{self.port}",
+            "JOBWIRE_ADMIN_LISTEN": f"127.0.0.1:{self.admin}",
+            "NATS_URL": f"nats://127.0.0.1:{broker_port}",
+            **settings,
+        }
         super().__init__([executable, "serve"], environment)
         eventually("a gateway that is ready", self.is_ready)
 
@@ -144,7 +158,7 @@ class Publisher:
             return {}
         finally:
             self.socket.settimeout(None)
-        return json.loads(text[text.index(b"{"):text.rindex(b"}") + 1])
+        return json.loads(text[text.index(b"{") : text.rindex(b"}") + 1])
 
     def take(self):
         """Reads what is there, without waiting."""
@@ -163,8 +177,9 @@ class Publisher:
     def publish(self, numbers, jobs, body, first=0):
         """Events of the jobs in turn, one for each number; `first` is the first job's."""
         tail = f" _acks.e {len(body)}\r\n".encode() + body + b"\r\n"
-        self.socket.sendall(b"".join(
-            b"PUB jobs.optimization.load-%d.progress" % (first + number % jobs) + tail for number in numbers))
+        self.socket.sendall(
+            b"".join(b"PUB jobs.optimization.load-%d.progress" % (first + number % jobs) + tail for number in numbers)
+        )
 
     def run(self, rate, seconds, tick=0.001, jobs=100, size=EVENT_BYTES):
         """Publishes at a rate and returns how many events, once all are acknowledged.
@@ -204,14 +219,12 @@ class Stage:
         names = [f"n{number}" for number in range(self.servers)]
         routes = {name: free_port() for name in names}
         for name in names:
-            self.brokers.append(Broker(self.executables["nats"], self.folder.name, name,
-                                       free_port(), routes))
+            self.brokers.append(Broker(self.executables["nats"], self.folder.name, name, free_port(), routes))
         for broker in self.brokers:
             eventually("a nats-server", lambda port=broker.port: listens(port))
         self.publisher = Publisher(self.brokers[0].port)
         stream = json.dumps({**STREAM, **self.stream, "num_replicas": self.servers}).encode()
-        eventually("the stream", lambda: "config" in self.publisher.request(
-            "$JS.API.STREAM.CREATE.JOBS", stream))
+        eventually("the stream", lambda: "config" in self.publisher.request("$JS.API.STREAM.CREATE.JOBS", stream))
         return self
 
     def gateway(self, **settings):
