@@ -379,30 +379,38 @@ def pod_of_sweep():
 
 def lines(answer):
     """The answer for people."""
+    parts = answer["partitions"] or "more than 1,024"
     if "pods" not in answer:
         yield f"one tail for each pod does not carry this: {', '.join(answer['because'])}"
-        yield f"partitions, with watchers sent by job: {answer['partitions'] or 'more than 1,024'}"
+        yield f"partitions, with watchers sent by job: {parts}"
         return
-    needs, back, cores = answer["nats"], answer["returning"], answer["cores"]
-    yield f"gateways      {answer['pods']}, of {answer['watchersPerPod']:,.0f} watchers each ({', '.join(answer['because'])})"
-    yield f"each          {sum(cores.values()):.2f} cores: " + ", ".join(
-        f"{name} {seconds:.2f}" for name, seconds in cores.items()
+    needs, back, cores, network = answer["nats"], answer["returning"], answer["cores"], answer["network"]
+    because = ", ".join(answer["because"])
+    window = f"window = {answer['window'] // MEBIBYTE}MiB ({answer['windowSeconds']:,.0f} s)"
+    yield f"gateways    {answer['pods']}, of {answer['watchersPerPod']:,.0f} watchers each ({because})"
+    yield f"each        {sum(cores.values()):.2f} cores: " + ", ".join(
+        f"{name} {each:.2f}" for name, each in cores.items()
     )
-    yield f"fullest       {answer['fullestPod']:,.0f} watchers and {answer['coresAtPeak']:.2f} cores in a rolling restart"
-    yield f"memory        {answer['memory'] / 2**30:.1f} GiB limit"
-    yield f"settings      window = {answer['window'] // MEBIBYTE}MiB ({answer['windowSeconds']:,.0f} s), max_connections = {answer['maxConnections']}"
-    yield f"network       {answer['network']['in']:.2f} Gbit/s in, {answer['network']['out']:.2f} out, for each"
+    yield f"fullest     {answer['fullestPod']:,.0f} watchers, {answer['coresAtPeak']:.2f} cores, in a rolling restart"
+    yield f"memory      {answer['memory'] / 2**30:.1f} GiB limit"
+    yield f"settings    {window}, max_connections = {answer['maxConnections']}"
+    yield f"network     {network['in']:.2f} Gbit/s in, {network['out']:.2f} out, for each"
     yield (
-        f"NATS          {needs['servers']} server{'s, the busiest' if needs['servers'] > 1 else ''}: {needs['cores']:.2f} cores, "
-        f"{needs['egressGbit']:.2f} Gbit/s out, {needs['handedOut']:,.0f} messages/s of the stream ({needs['ceilingShare']:.0%} of the most)"
+        f"NATS        {needs['servers']} server{'s, the busiest' if needs['servers'] > 1 else ''}: "
+        f"{needs['cores']:.2f} cores, {needs['egressGbit']:.2f} Gbit/s out"
     )
-    yield f"              {needs['consumers']} consumers, {needs['requestsPerSecond']:.0f} requests/s"
     yield (
-        f"a lost pod    {back['secondsToTakeALostPod']:.1f} s of the others' free time; "
-        f"a new one asks NATS up to {back['questionsOfANewPod']:,.0f} times ({back['natsSecondsOfThem']:.1f} s of a core)"
+        f"            {needs['handedOut']:,.0f} messages/s of the stream ({needs['ceilingShare']:.0%} of the most), "
+        f"{needs['consumers']} consumers, {needs['requestsPerSecond']:.0f} requests/s in all"
     )
+    if answer["pods"] > 1:
+        yield f"a lost pod  {back['secondsToTakeALostPod'] * 1e3:.0f} ms of the others, from the window"
+        yield (
+            f"a new pod   asks NATS about up to {back['questionsOfANewPod']:,.0f} quiet jobs: "
+            f"{back['natsSecondsOfThem']:.1f} s of a core"
+        )
     if answer["over"]:
-        yield f"too much      {', '.join(answer['over'])}: {answer['partitions'] or 'more than 1,024'} partitions, with watchers sent by job"
+        yield f"too much    {', '.join(answer['over'])}: {parts} partitions, with watchers sent by job"
 
 
 def arguments():

@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import difflib
 import pathlib
-import re
 import sys
 
 import model
@@ -240,14 +239,18 @@ def restarts():
         ("least", 25, QUIET, 600.0, False),
     )
     for balancer, surge, load, window, tls in cases:
-        load = dataclasses.replace(load, tls=tls)
         run = simulate.restart(
-            load, dataclasses.replace(THREE, balancer=balancer), 100, group=100, surge=surge, window=window
+            dataclasses.replace(load, tls=tls),
+            dataclasses.replace(THREE, balancer=balancer),
+            100,
+            group=100,
+            surge=surge,
+            window=window,
         )
         name = (
             f"{balancer}, {surge} at once"
             + (", TLS in the gateway" if tls else "")
-            + (", a million quiet jobs" if load is not SIMULATED and load.jobs > 10_000 else "")
+            + (", a million quiet jobs" if load is QUIET else "")
         )
         yield (
             name,
@@ -377,10 +380,9 @@ def with_tables(text):
         begin, end = f"<!-- {name}: written by benches/scaling/tables.py -->", f"<!-- end of {name} -->"
         if text.count(begin) != 1 or text.count(end) != 1:
             raise SystemExit(f"{DOCUMENT.name}: the markers of {name} have to be there, once")
-        body = "\n".join(make())
-        text = re.sub(
-            re.escape(begin) + ".*?" + re.escape(end), lambda _: f"{begin}\n{body}\n{end}", text, flags=re.DOTALL
-        )
+        before, rest = text.split(begin)
+        after = rest.split(end, 1)[1]
+        text = "\n".join((before + begin, *make(), end + after))
     return text
 
 
