@@ -106,7 +106,7 @@ CONSTANTS = {
         68.6,
         81.2,
     ),
-    "return_tls": measured("measure.py tls", "the same with a handshake of TLS 1.3", "µs", 347, 305, 358),
+    "return_tls": measured("measure.py tls", "the same with a handshake of TLS 1.3", "µs", 365, 341, 394),
     "question": measured(
         "measure.py questions", "a question about a job that is in no memory, for the broker", "µs", 324, 313, 333
     ),

@@ -26,6 +26,8 @@ LAST_IDS_PART, LAST_ID_BYTES = 8, 160
 MEMORY_MARGIN = 1.25
 # A pod is full at its fullest moment; the sizes below are for that moment.
 FULLEST = 0.9
+# A limit on connections lets in who comes when this share of the pods is lost, and a little more than the fullest has.
+MAY_BE_LOST, ROOM = 1 / 3, 1.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +265,7 @@ def plan(load, machines):
         return {
             "load": dataclasses.asdict(load),
             "fits": False,
-            "because": because,
+            "because": because if pods is None else ["a tail takes more than half of what a pod may use"],
             "partitions": least_partitions(load, machines),
         }
     spare = 1 if machines.servers > 1 else 0
@@ -271,6 +273,8 @@ def plan(load, machines):
     window = window_bytes(load)
     mean, peak = load.watchers / pods, load.watchers / pods * fullest(pods, machines.balancer)
     needs = nats(load, machines, pods)
+    room = max(peak * ROOM, mean * pods / (pods - math.ceil(pods * MAY_BE_LOST)) if pods > 1 else 0)
+    most = math.ceil(room / 1_000) * 1_000
     return {
         "load": dataclasses.asdict(load),
         "fits": not nats_over(needs, machines),
@@ -279,10 +283,10 @@ def plan(load, machines):
         "pods": pods,
         "watchersPerPod": mean,
         "fullestPod": peak,
-        "maxConnections": math.ceil(peak * 1.1 / 1_000) * 1_000,
+        "maxConnections": most,
         "window": window,
         "windowSeconds": window_seconds(load, window),
-        "memory": pod_memory(load, window, peak),
+        "memory": pod_memory(load, window, most),
         "cores": pod_seconds(load, pods, mean),
         "coresAtPeak": sum(pod_seconds(load, pods, peak).values()),
         "network": pod_network(load, pods, mean),
