@@ -10,6 +10,8 @@ with the smallest and the largest.
 
 import argparse
 import json
+import signal
+import sys
 
 import broker_parts
 import gateway_parts
@@ -59,6 +61,8 @@ def arguments():
 
 
 if __name__ == "__main__":
+    # So that who is told to stop ends what it has started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     chosen = arguments()
     for figures in PARTS[chosen.part](chosen):
         print(json.dumps(figures), flush=True)

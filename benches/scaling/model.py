@@ -17,7 +17,7 @@ from constants import CONSTANTS, value
 
 MEBIBYTE = 2**20
 MOST_PODS = 2_000
-SMALLEST_WINDOW = 64 * MEBIBYTE
+DEFAULT_WINDOW, WINDOW_STEP = 128 * MEBIBYTE, 64 * MEBIBYTE
 PAGE_CACHE = 32 * MEBIBYTE
 # What blocked sockets and publishing may hold, each.
 BOUNDED_BUFFERS = 2 * 64 * MEBIBYTE
@@ -137,9 +137,9 @@ def pod_network(load, pods, watchers):
 
 
 def window_bytes(load):
-    """The window that still has what somebody missed in `away` seconds, in steps of 64 MiB."""
+    """The window that still has what somebody missed in `away` seconds, in steps of 64 MiB; never below the default."""
     needed = load.away * load.rate * event_in_window(load.size)
-    return max(SMALLEST_WINDOW, math.ceil(needed / SMALLEST_WINDOW) * SMALLEST_WINDOW)
+    return max(DEFAULT_WINDOW, math.ceil(needed / WINDOW_STEP) * WINDOW_STEP)
 
 
 def event_in_window(size):
