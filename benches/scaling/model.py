@@ -313,14 +313,6 @@ def least_partitions(load, machines):
     return None
 
 
-def tail_share(load, pods):
-    """Share of all processor time, of pods and NATS, that tails take beyond the one that somebody needs."""
-    tails = load.rate * pods * (at("tail_pod", load.rate) + at("tail_broker", load.rate))
-    seconds = pod_seconds(load, pods, load.watchers / pods)
-    rest = pods * (sum(seconds.values()) - seconds["tail"])
-    return tails / (tails + rest)
-
-
 def most_rate(pods, machines, size=260):
     """Events a second at which something ends, with so many pods; and what."""
     low, high, name = 1.0, 1e6, ""

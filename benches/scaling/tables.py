@@ -78,6 +78,38 @@ def constants():
     )
 
 
+def costs():
+    """What costs what, as the model has it."""
+    at = model.value
+
+    def curve(prefix):
+        known = sorted(model.curve(prefix).items())
+        return " … ".join(f"{cost:g} µs at {number(rate)}/s" for rate, cost in known)
+
+    connection = (
+        f"{at('connection'):g} KB ({at('connection_tls'):g} with TLS) and {at('connection_kernel') / 1e3:.1f} KB"
+    )
+    rows = (
+        ("a gateway's tail, watched or not", "R", curve("tail_pod")),
+        ("waking workers", "R ÷ J × jobs watched here, J × (1 − (1 − 1/P)^(W/J))", curve("waking")),
+        ("deliveries", "R ÷ J × W ÷ P", f"{at('delivery'):g} µs"),
+        ("connections", "W ÷ P", f"{at('connection_idle'):g} µs/s; {connection} in the kernel"),
+        ("the window", "R × seconds", f"{at('window_factor'):g} × the event's bytes + {at('window_overhead'):g}"),
+        ("the broker: storing", "R", f"{curve('publish')}; three replicas: × {at('publish_factor'):g}"),
+        ("the broker: tails", "R × P", f"{curve('tail_broker')}; in a cluster × {at('cluster_factor'):g}"),
+        ("the broker: bytes out", "R × P", f"the event's bytes + {at('wire_overhead'):g}"),
+        ("the broker: watchers that are live", "nothing", "0"),
+        (
+            "coming back, from the window",
+            "who comes",
+            f"{at('return'):g} µs, with TLS {at('return_tls'):g}; the broker: 0",
+        ),
+        ("… to a quiet job on a new pod", "who comes", f"the broker: {number(at('question'))} µs"),
+        ("… below the window", "job and pod", f"the broker: {number(at('page'))} µs + {at('page_event'):g} each event"),
+    )
+    return table(("", "grows with", "each"), rows)
+
+
 def sizes():
     """How many, how big."""
 
@@ -361,6 +393,7 @@ def tail_table():
 
 
 TABLES = {
+    "costs": costs,
     "sizes": sizes,
     "windows": windows,
     "limits": limits,
