@@ -108,6 +108,9 @@ CONSTANTS = {
         81.2,
     ),
     "return_tls": measured("measure.py tls", "the same with a handshake of TLS 1.3", "µs", 365, 341, 394),
+    "accepted": measured(
+        "jobwire bench idle", "connected and subscribed by a gateway of two cores, shared with the clients", "/s", 7_400
+    ),
     "question": measured(
         "measure.py questions", "a question about a job that is in no memory, for the broker", "µs", 324, 313, 333
     ),

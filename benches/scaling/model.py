@@ -24,6 +24,8 @@ BOUNDED_BUFFERS = 2 * 64 * MEBIBYTE
 # A part of the window is for the last ids of older jobs, each of two generations.
 LAST_IDS_PART, LAST_ID_BYTES = 8, 160
 MEMORY_MARGIN = 1.25
+# Bytes that a packet carries.
+PACKET = 1_448
 # A pod is full at its fullest moment; the sizes below are for that moment.
 FULLEST = 0.9
 # A limit on connections lets in who comes when this share of the pods is lost, and a little more than the fullest has.
@@ -91,8 +93,9 @@ def wire(load):
 
 
 def frame(load):
-    """Bytes of an event between pod and watcher, one packet each."""
-    return load.size + value("frame_overhead") + value("packet_bytes")
+    """Bytes of an event between pod and watcher, in packets of its own."""
+    message = load.size + value("frame_overhead")
+    return message + math.ceil(message / PACKET) * value("packet_bytes")
 
 
 def jobs_here(load, pods):
@@ -236,21 +239,26 @@ def nats_over(needs, machines):
     return over
 
 
+def seconds_to_return(load, free):
+    """What a pod needs for one who comes back, with so many cores free; never less than has been seen."""
+    cost = value("return_tls" if load.tls else "return") / 1e6
+    return max(cost / max(free, 0.02), 1 / value("accepted"))
+
+
 def returning(load, machines, pods, window):
     """What coming back costs: one pod's watchers, to the others."""
     others = max(pods - 1, 1)
     mean = load.watchers / pods
-    back = value("return_tls" if load.tls else "return") / 1e6
     seconds = sum(pod_seconds(load, pods, mean).values())
-    free = max(machines.cores * FULLEST - seconds, 0.05)
+    back = seconds_to_return(load, machines.cores * FULLEST - seconds)
     rate_of_job = load.rate / load.jobs
     # Jobs without an event for so long that the window has none of theirs.
     quiet = math.exp(-rate_of_job * window_seconds(load, window))
     remembered = window / LAST_IDS_PART / LAST_ID_BYTES
     asked = jobs_here(load, pods) * quiet
     return {
-        "acceptedPerSecondOfAPod": free / back,
-        "secondsToTakeALostPod": mean / others * back / free,
+        "acceptedPerSecondOfAPod": 1 / back,
+        "secondsToTakeALostPod": mean / others * back,
         "quietShare": quiet,
         "lastIdsRemembered": remembered,
         "questionsOfANewPod": asked,

@@ -57,7 +57,6 @@ class Fleet:
         calm = model.pod_seconds(load, pods, load.watchers / pods)
         self.tail = calm["tail"] + calm["waking"]
         self.each = (calm["deliveries"] + calm["connections"]) / (load.watchers / pods)
-        self.cost = value("return_tls" if load.tls else "return") / 1e6
         self.least = [(0, pod) for pod in self.ready]
 
     def place(self):
@@ -95,8 +94,8 @@ class Fleet:
         self.came += self.group
         second = (int(now), pod)
         self.per_second[second] = self.per_second.get(second, 0) + self.group
-        free = max(self.machines.cores * model.FULLEST - self.tail - self.each * self.count[pod], 0.02)
-        self.queue[pod] = max(self.queue[pod], now) + self.cost * self.group / free
+        free = self.machines.cores * model.FULLEST - self.tail - self.each * self.count[pod]
+        self.queue[pod] = max(self.queue[pod], now) + model.seconds_to_return(self.load, free) * self.group
         done = self.history(pod, self.queue[pod], away)
         self.waits.append(done - now)
         self.last = max(self.last, done)
@@ -214,7 +213,7 @@ def crash(load, machines, pods, lost, group=10, window=600.0, away=0.25, seed=1)
         made.come(now, away)
     mean, others = load.watchers / pods, pods - lost
     free = machines.cores * model.FULLEST - made.tail - made.each * mean * pods / others
-    expected = lost * mean / others * made.cost / free
+    expected = lost * mean / others * model.seconds_to_return(load, free)
     return {"what": "crash", "lost": lost, **made.told(), "modelSeconds": max(expected, FIRST_BACK_OFF)}
 
 
