@@ -52,7 +52,7 @@ class Fleet:
         self.questions = Servers(machines.servers)
         self.pages = Servers(int(machines.servers * machines.server_cores))
         self.waits, self.nats_waits, self.asked, self.paged, self.came = [], [], 0, 0, 0
-        self.moved, self.fullest, self.last = 0, 0, 0.0
+        self.fullest, self.last = 0, 0.0
         self.per_second, self.known_pages = {}, set()
         calm = model.pod_seconds(load, pods, load.watchers / pods)
         self.tail = calm["tail"] + calm["waking"]
