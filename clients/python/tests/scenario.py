@@ -97,6 +97,7 @@ def begun(scenario: Mapping[str, Any]) -> Watch:
             token=token_of(scenario),
             on_truncated=scenario.get("onTruncated", "earliest"),
             on_state=tell_state,
+            wait_for_job=scenario.get("waitForJob", False),
         )
     except KeyError as missing:
         raise WrongArgument(f"{missing} is missing") from missing

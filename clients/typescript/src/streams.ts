@@ -28,7 +28,8 @@ async function refusalOf(answer: Response, http: Http): Promise<Interruption> {
   const error: string = told.error ?? `HTTP ${answer.status}`;
   if (answer.status === 401 && http.tokens.refused()) return unavailable(error, 0);
   if (answer.status > 428) return unavailable(error, http.retryAfter(answer));
-  return new Interruption({ type: 'error', code: answer.status === 401 ? 'UNAUTHORIZED' : 'REFUSED', ...told, error });
+  const code = answer.status === 401 ? 'UNAUTHORIZED' : 'REFUSED';
+  return new Interruption({ type: 'error', isFinal: true, code, ...told, error });
 }
 
 /** Blocks of a stream of events, until it ends, is aborted or falls silent. */
@@ -102,7 +103,7 @@ export function openStreams(http: Http, receive: Receiver): Transport {
       if (block.retry) retry = Number(block.retry);
       if (!block.data) continue;
       const event = JSON.parse(block.data);
-      if (block.event === 'error') throw new Interruption({ type: 'error', ...event });
+      if (block.event === 'error') throw new Interruption({ type: 'error', isFinal: true, ...event });
       tell({ type: 'event', event }, block.data.length);
     }
     throw unavailable('The stream ended', retry);
