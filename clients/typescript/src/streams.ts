@@ -83,11 +83,10 @@ export function openStreams(http: Http, receive: Receiver): Transport {
     const tell = (message: Message, size = 0) =>
       signal.aborted || receive({ kind, jobId, ...message }, size);
     const state = await stateOf(kind, jobId, signal);
-    let after = afterEventId ?? state.position;
+    const after = afterEventId ?? state.position;
     tell({ type: 'subscribed', lastEventId: state.lastEventId, epoch: state.epoch });
     if (epoch && epoch !== state.epoch) {
-      after = 0;
-      tell({ type: 'error', code: 'CURSOR_INVALID', epoch: state.epoch });
+      throw new Interruption({ type: 'error', code: 'CURSOR_INVALID', epoch: state.epoch });
     }
     if (after >= state.lastEventId) {
       // They say whether the job has ended; nobody gets them twice.

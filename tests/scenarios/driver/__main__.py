@@ -63,12 +63,14 @@ def _context(record: Record) -> list[str]:
 
 def _overlooked(scenario: Scenario, record: Record) -> list[str]:
     """Defects that the verdict does not see, if a client with them had told what was told."""
+    expect = scenario.expect
+    allowed = {"ignores_gaps"} if "?gap" in expect.story else set()
+    allowed |= set() if "reconnecting" in expect.states else {"hides_interruptions"}
     found = []
     for name, defect in DEFECTS.items():
         lines = list(defect(record.lines))
         broken = Record(**{**vars(record), "lines": lines})
-        is_allowed = name == "ignores_gaps" and "?gap" in scenario.expect.story
-        if lines != record.lines and not is_allowed and not verdict.problems(scenario, broken):
+        if lines != record.lines and name not in allowed and not verdict.problems(scenario, broken):
             found.append(f"the scenario would not find a client that {name.replace('_', ' ')}")
     return found
 

@@ -142,6 +142,8 @@ class Play:
                 return lambda: self._finds_state(name) or is_over()
             case {"asked": count}:
                 return lambda: len(self._proxy.exchanges) >= count or is_over()
+            case {"refused": count}:
+                return lambda: self._refusals() >= count or is_over()
             case {"connections": count}:
                 return lambda: len(carriers) >= count or is_over()
             case {"said": kind, **more}:
@@ -158,6 +160,11 @@ class Play:
             case {"expired": _}:
                 return lambda: time.time() > self._expirations[0] + 0.5
         raise Failed("nobody knows this step")
+
+    def _refusals(self) -> int:
+        """Errors and statuses that the client was answered with."""
+        statuses = sum(one.status >= 400 for one in self._proxy.exchanges)
+        return statuses + sum(one.heard.count("error") for one in self._proxy.carriers)
 
     def _finds_state(self, name: str) -> bool:
         """The next change to this state, after the one that was waited for before."""

@@ -24,6 +24,7 @@ STEPS: Mapping[str, frozenset[str]] = {
     "told": frozenset(),
     "state": frozenset(),
     "asked": frozenset(),
+    "refused": frozenset(),
     "connections": frozenset(),
     "said": frozenset({"times"}),
     "heard": frozenset({"times"}),
