@@ -1,4 +1,4 @@
-"""A runner with a defect: `broken_runner.py DEFECT COMMAND…` tells what the command tells, but wrongly.
+"""A runner with a defect: `broken_runner.py DEFECT COMMAND…` tells wrongly what the command tells.
 
 The scenarios have to find each of them. The defects are in driver/defects.py.
 """

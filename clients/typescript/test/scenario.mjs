@@ -1,5 +1,5 @@
-// Watches one job and prints what the public API tells of it, one JSON object a line. For tests that
-// play the same scenario to every client; the argument is described in the field list below.
+// Watches one job and prints what the public API tells of it, one JSON object a line. For
+// tests/scenarios, which plays the same to every client; its README.md has the contract. The argument:
 //
 // url, kind, job, after, epoch, onTruncated, token (text, or { file } that is read for each), transport,
 // waitForJob, idleSeconds (a pause after each event), until ("end", "forever", { id } or { seconds }).

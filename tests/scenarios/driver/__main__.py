@@ -153,13 +153,18 @@ def main() -> int:
     missing = {client for client in clients} - {runner.client for runner in runners.found()}
     begun = time.monotonic()
     plays = _plays(scenarios, clients, with_broken="python" in clients)
-    results = asyncio.run(_all(plays, arguments.json))
+    try:
+        results = asyncio.run(_all(plays, arguments.json))
+    except KeyboardInterrupt:
+        return 130
     failed = sum(not result.passed for result in results)
     talk = sys.stderr if arguments.json else sys.stdout
     counts = f"{len(results) - failed} passed, {failed} failed"
     print(f"scenarios: {counts}, {time.monotonic() - begun:.0f} s", file=talk)
     if "cli" in missing:
-        print("scenarios: NOT PLAYED to the cli: there is no tests/scenarios/cli_runner.*", file=talk)
+        print(
+            "scenarios: NOT PLAYED to the cli: there is no tests/scenarios/cli_runner.*", file=talk
+        )
     return 1 if failed or not results else 0
 
 

@@ -96,6 +96,8 @@ class Play:
         match step:
             case {"publish": count, **more}:
                 await self._publish(count, **more)
+            case {"malformed": _}:
+                await self._nats.publish_text(f"jobs.{KIND}.{JOB}.progress", "this is no JSON")
             case {"watch": _}:
                 await self._watch()
             case {"gateway": action, **more}:
@@ -148,8 +150,9 @@ class Play:
                 return lambda: len(carriers) >= count or is_over()
             case {"said": kind, **more}:
                 times = more.get("times", 1)
-                return lambda: times <= sum(
-                    message.get("type") == kind for one in carriers for message in one.said
+                return lambda: (
+                    times
+                    <= sum(message.get("type") == kind for one in carriers for message in one.said)
                 )
             case {"heard": kind, **more}:
                 times = more.get("times", 1)
@@ -241,7 +244,9 @@ class Play:
             "kind": KIND,
             "job": JOB,
             "after": after,
-            "epoch": {"current": self._record.epochs[-1], "other": "abcdef"}.get(watch.get("epoch", "")),
+            "epoch": {"current": self._record.epochs[-1], "other": "abcdef"}.get(
+                watch.get("epoch", "")
+            ),
             "onTruncated": watch.get("onTruncated", "earliest"),
             "token": {"file": str(self._folder / "token")} if "token" in watch else None,
             "transport": self._transport,

@@ -209,7 +209,9 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(down, up, return_exceptions=True)
 
-    async def _pass_down(self, exchange: Exchange, units: Any, writer: asyncio.StreamWriter) -> None:
+    async def _pass_down(
+        self, exchange: Exchange, units: Any, writer: asyncio.StreamWriter
+    ) -> None:
         async def send(data: bytes) -> None:
             writer.write(data)
             await writer.drain()

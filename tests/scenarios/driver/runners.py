@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,8 +50,4 @@ def _cli() -> list[Runner]:
     programs = {".py": [sys.executable], ".mjs": ["node"], ".sh": ["bash"], "": []}
     paths = [path for path in sorted(HERE.glob("cli_runner*")) if path.suffix in programs]
     transports = frozenset({"websocket"})
-    environment = {"JOBWIRE_BIN": os.environ["JOBWIRE_BIN"]}
-    return [
-        Runner("cli", [*programs[path.suffix], str(path)], transports, environment)
-        for path in paths[:1]
-    ]
+    return [Runner("cli", [*programs[path.suffix], str(path)], transports) for path in paths[:1]]

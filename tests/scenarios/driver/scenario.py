@@ -20,6 +20,7 @@ else:
 # Steps, and what may stand beside each.
 STEPS: Mapping[str, frozenset[str]] = {
     "publish": frozenset({"type", "size", "data"}),
+    "malformed": frozenset(),
     "watch": frozenset(),
     "told": frozenset(),
     "state": frozenset(),

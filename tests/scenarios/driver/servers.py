@@ -121,8 +121,11 @@ class NatsServer(Process):
 
     async def publish(self, subject: str, event: Mapping[str, Any]) -> int:
         """Store an event; its id."""
-        stored = await self._client.jetstream().publish(subject, json.dumps(event).encode())
-        return int(stored.seq)
+        return await self.publish_text(subject, json.dumps(event))
+
+    async def publish_text(self, subject: str, text: str) -> int:
+        """Store whatever it is; its id."""
+        return int((await self._client.jetstream().publish(subject, text.encode())).seq)
 
     async def last(self) -> int:
         """Return the stream's last id."""

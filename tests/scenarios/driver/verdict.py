@@ -75,7 +75,9 @@ def _item(
 
 def _gap(gap: dict[str, Any], previous: int, following: int | None, record: Record) -> str | None:
     """It begins where the runner stood, and ends before what is told next."""
-    requested, first, last = (gap.get(name) for name in ("requestedAfter", "firstAvailable", "lastEventId"))
+    requested, first, last = (
+        gap.get(name) for name in ("requestedAfter", "firstAvailable", "lastEventId")
+    )
     if not (isinstance(requested, int) and isinstance(first, int) and isinstance(last, int)):
         return f"a field is missing in {gap}"
     next_id = None if following is None else record.stored[following - 1].id
