@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from driver import runners, verdict
@@ -94,11 +95,11 @@ def _plays(
         for runner in runners.found():
             for transport in scenario.transports:
                 if runner.client in clients and transport in runner.transports:
-                    plays.append(lambda s=scenario, r=runner, t=transport: _played(s, r, t))
+                    plays.append(partial(_played, scenario, runner, transport))
     by_file = {scenario.file: scenario for scenario in scenarios}
     for defect, file in STAGED.items():
         if with_broken and file in by_file:
-            plays.append(lambda d=defect, f=file: _broken(d, by_file[f]))
+            plays.append(partial(_broken, defect, by_file[file]))
     return plays
 
 
@@ -150,7 +151,7 @@ def main() -> int:
         print(f"tests/scenarios/check: {wrong}", file=sys.stderr)
         return 2
     clients = [arguments.client] if arguments.client else list(runners.CLIENTS)
-    missing = {client for client in clients} - {runner.client for runner in runners.found()}
+    missing = set(clients) - {runner.client for runner in runners.found()}
     begun = time.monotonic()
     plays = _plays(scenarios, clients, with_broken="python" in clients)
     try:

@@ -1,7 +1,7 @@
-"""What a client may do wrong: each defect makes of a runner's lines what a broken client would tell.
+"""What a client may do wrong: each makes of a runner's lines what a broken client would tell.
 
-The verdict has to find every one of them: in a runner that is really broken, and in what is recorded of
-each play, where the defect changes anything.
+The verdict has to find every one of them: in a runner that is really broken, and in what is
+recorded of each play, where the defect changes anything.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ def ignores_resets(lines: Lines) -> Iterator[Line]:
 
 def begins_anew_for_itself(lines: Lines) -> Iterator[Line]:
     """It tells a reset that there was not."""
-    for line in _from_second_event(lines, lambda line: [{"reset": {"epoch": "0"}}, line]):
-        yield line
+    yield from _from_second_event(lines, lambda line: [{"reset": {"epoch": "0"}}, line])
 
 
 def hides_interruptions(lines: Lines) -> Iterator[Line]:

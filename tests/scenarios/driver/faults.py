@@ -36,7 +36,7 @@ class Fault:
     retry_after: int = 0
 
     def is_at(self, unit: int, before: int, events: int) -> bool:
-        """Whether it is in the unit of this number, which takes the events from before to events."""
+        """Whether it is in the unit of this number, which ends with so many events."""
         return unit == self.unit if self.unit else before < self.event <= events
 
 

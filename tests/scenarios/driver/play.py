@@ -186,7 +186,7 @@ class Play:
             number = len(self._record.stored) + 1
             body: dict[str, Any] = {"data": {"number": number, **(data or {})}}
             if number % 2:
-                body |= {"iteration": number, "stage": "drückt – \u2028 🚀"}
+                body |= {"iteration": number, "stage": "drückt: \u2028 🚀"}
             if size:
                 body["data"]["filling"] = "x" * size
             id = await self._nats.publish(f"jobs.{KIND}.{JOB}.{type}", body)
@@ -262,11 +262,11 @@ class Play:
             case "live":
                 return None
             case {"event": number}:
-                return self._record.stored[number - 1].id
+                return self._record.stored[int(number) - 1].id
             case {"beyond": distance}:
                 return await self._nats.last() + int(distance)
             case int():
-                return place
+                return int(place)
         raise Failed(f'after {place!r}: a number, "live", {{event}} or {{beyond}} is right')
 
     async def _listen(self, output: asyncio.StreamReader) -> None:

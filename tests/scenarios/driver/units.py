@@ -31,10 +31,9 @@ class Unit:
     @property
     def ids(self) -> list[int]:
         """Ids of the events in it."""
-        if self.message is None:
-            return []
-        events = {"event": [self.message.get("event")], "replay": self.message.get("data")}
-        return [event["id"] for event in events.get(str(self.kind)) or []]
+        message: dict[str, Any] = self.message or {}
+        events = [message.get("event")] if self.kind == "event" else message.get("data") or []
+        return [event["id"] for event in events if event and self.kind in ("event", "replay")]
 
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[Unit]:

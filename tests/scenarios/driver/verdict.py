@@ -18,6 +18,9 @@ def problems(scenario: Scenario, record: Record) -> list[str]:
     expect = scenario.expect
     if record.broken:
         return record.broken
+    numbers = [item for item in _unfolded(expect.story) if isinstance(item, int)]
+    if max(numbers, default=0) > len(record.stored):
+        return [f"the story has event {max(numbers)}; {len(record.stored)} were published"]
     found = list(_story(expect.story, record))
     found += _states(expect, record)
     found += _end(expect, record)
@@ -42,8 +45,9 @@ def _story(story: Sequence[str], record: Record) -> Iterator[str]:
             return
         previous = 0 if item == "reset" else line.get("event", {}).get("id", previous)
     if len(told) != len(wanted):
-        rest = (told or wanted)[min(len(told), len(wanted)) :] or wanted[len(told) :]
-        yield f"{len(told)} items were told, {len(wanted)} are right; the first other: {str(rest[:1])[:200]}"
+        both = min(len(told), len(wanted))
+        other = str([*told[both:], *wanted[both:]][0])[:200]
+        yield f"{len(told)} items were told, {len(wanted)} are right; the first other: {other}"
 
 
 def _unfolded(story: Sequence[str]) -> Iterator[int | str]:
@@ -81,7 +85,7 @@ def _gap(gap: dict[str, Any], previous: int, following: int | None, record: Reco
     if not (isinstance(requested, int) and isinstance(first, int) and isinstance(last, int)):
         return f"a field is missing in {gap}"
     next_id = None if following is None else record.stored[following - 1].id
-    lost = next(stored.id for stored in record.stored if stored.id > previous)
+    lost = next((stored.id for stored in record.stored if stored.id > previous), 2**53)
     if not previous <= requested < lost:
         return f"the gap begins at {requested}, not where the runner was, {previous}"
     if not lost < first <= (next_id or first) or last < (next_id or 0):
@@ -147,8 +151,8 @@ def _wire(expect: Expectation, record: Record) -> Iterator[str]:
         for cursor in _cursors(record):
             if cursor is None or cursor < least:
                 yield f"a connection began after {cursor}, not after {least} or later"
-    if record.ended - record.began < expect.seconds_at_least:
-        yield f"it took {record.ended - record.began:.1f} s, not {expect.seconds_at_least} s or more"
+    if (took := record.ended - record.began) < expect.seconds_at_least:
+        yield f"it took {took:.1f} s, not {expect.seconds_at_least} s or more"
 
 
 def _cursors(record: Record) -> Iterator[int | None]:
