@@ -1,7 +1,7 @@
 """Watches one job as one JSON argument says, and prints what the public API tells, a line each.
 
-The same program exists for every client of jobwire, so that tests/scenarios can compare them all; its
-README.md has the contract.
+The same program exists for every client of jobwire, so that tests/scenarios can compare them all;
+its README.md has the contract.
 """
 
 from __future__ import annotations
