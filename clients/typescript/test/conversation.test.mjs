@@ -504,6 +504,29 @@ test('a refusal is told to onError', async (t) => {
   assert.equal((await within('the refusal', refusal)).code, 'JOB_NOT_FOUND');
 });
 
+test('an error of a store reaches the application, and costs no connection', async (t) => {
+  const gateway = await scriptedGateway(t);
+  const thrown = new Promise((resolve) => {
+    process.setUncaughtExceptionCaptureCallback(resolve);
+  });
+  t.after(() => process.setUncaughtExceptionCaptureCallback(null));
+  const store = {
+    get: () => undefined,
+    set() {
+      throw new Error('full');
+    },
+  };
+  const told = [];
+  clientOf(t, gateway, { store }).job('a').watch({ resume: true, onEvent: ({ id }) => told.push(id) });
+  const peer = await gateway.accept();
+  await peer.subscribed(0);
+  peer.live('a', 1);
+  peer.end('a', 2);
+  assert.equal((await within('the error', thrown)).message, 'full');
+  await eventually('the watch goes on', () => told.length === 2);
+  assert.equal(gateway.upgrades, 1);
+});
+
 test('with resume the place is kept in the store, and gone on from', async (t) => {
   const gateway = await scriptedGateway(t);
   const store = memoryStore();

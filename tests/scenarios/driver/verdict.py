@@ -16,12 +16,14 @@ _EARLY, _LATE = 0.05, 10.0
 def problems(scenario: Scenario, record: Record) -> list[str]:
     """Return what is wrong, in sentences; nothing if all is well."""
     expect = scenario.expect
-    if record.broken:
-        return record.broken
     numbers = [item for item in _unfolded(expect.story) if isinstance(item, int)]
     if max(numbers, default=0) > len(record.stored):
-        return [f"the story has event {max(numbers)}; {len(record.stored)} were published"]
-    found = list(_story(expect.story, record))
+        return record.broken or [
+            f"the story has event {max(numbers)}; {len(record.stored)} were published"
+        ]
+    found = [*record.broken, *_story(expect.story, record)]
+    if record.broken:
+        return found
     found += _states(expect, record)
     found += _end(expect, record)
     found += _wire(expect, record)
