@@ -91,6 +91,8 @@ class Tampering:
                 await self._send(unit.raw * 2)
             case "hold":
                 self._held.append((self._units + fault.units, unit))
+            case "drop":
+                pass
             case "swallow":
                 self._swallows = True
             case "insert":

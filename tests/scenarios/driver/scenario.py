@@ -44,7 +44,19 @@ STEPS: Mapping[str, frozenset[str]] = {
     "wait": frozenset(),
 }
 FAULTS = frozenset(
-    {"cut", "end", "delay", "pause", "repeat", "hold", "swallow", "insert", "answer", "token"}
+    {
+        "cut",
+        "end",
+        "delay",
+        "pause",
+        "repeat",
+        "drop",
+        "hold",
+        "swallow",
+        "insert",
+        "answer",
+        "token",
+    }
 )
 STORY = re.compile(r"(\d+)(?:-(\d+))?|\??gap|reset")
 
