@@ -21,10 +21,10 @@ from driver.scenario import Scenario, WrongScenario, load
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 # Most of the time of a play is waiting.
-_AT_ONCE = 16
+_AT_ONCE = 12
 _PATIENCE = 60.0
 # A broken runner may never tell what a step waits for.
-_PATIENCE_WITH_BROKEN = 15.0
+_PATIENCE_WITH_BROKEN = 30.0
 
 
 @dataclass
