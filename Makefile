@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test chart typescript python page docs scaling conformance fuzz supply-chain sbom chaos
+.PHONY: help dev test chart typescript python page docs scaling scenarios hot-path conformance fuzz supply-chain sbom chaos
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,9 +15,10 @@ test: ## Check format and lints, run all tests (installs what they need)
 	cargo test
 	tests/descriptions/check
 	cargo build
-	$(MAKE) --jobs=3 --output-sync=target chart typescript python page docs scaling
+	benches/hot_path/check
+	$(MAKE) --jobs=3 --output-sync=target chart typescript python page docs scaling scenarios
 
-# These five try what `cargo build` has built.
+# These try what `cargo build` has built.
 chart: ## Check the Helm chart, the Dockerfile and compose.yaml (installs what that needs)
 	tests/with_programs helm/check
 
@@ -33,9 +34,16 @@ python: ## Check the Python client (installs what that needs)
 docs: ## Check the documents by doing what they say (installs what that needs)
 	tests/with_programs docs/check
 
+scenarios: ## Play the same scenarios to every client, through a proxy with faults (installs what that needs)
+	tests/with_programs tests/scenarios/check
+
 # Needs nothing that was built.
 scaling: ## Check the cost model, its simulation and the tables of docs/scaling.md
 	benches/scaling/check
+
+# Built by a profile of its own.
+hot-path: ## Count the instructions of a delivery (needs valgrind, which tests/prepare installs)
+	benches/hot_path/check
 
 # These two: cargo install --locked cargo-deny cargo-cyclonedx
 #

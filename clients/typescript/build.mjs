@@ -18,6 +18,7 @@ const INTERNAL = [
   'forget',
   'gap',
   'good',
+  'isFinal',
   'isOpen',
   'isOver',
   'lifeCycleId',

@@ -1,6 +1,7 @@
 """Watches one job as one JSON argument says, and prints what the public API tells, a line each.
 
-The same program exists for every client of jobwire, so that one test can compare them all.
+The same program exists for every client of jobwire, so that tests/scenarios can compare them all;
+its README.md has the contract.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def begun(scenario: Mapping[str, Any]) -> Watch:
             token=token_of(scenario),
             on_truncated=scenario.get("onTruncated", "earliest"),
             on_state=tell_state,
+            wait_for_job=scenario.get("waitForJob", False),
         )
     except KeyError as missing:
         raise WrongArgument(f"{missing} is missing") from missing

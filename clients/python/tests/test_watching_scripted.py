@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 import jobwire
 from jobwire import Event, Gap, Reset, watch
+from jobwire.link import _renew
+from jobwire.tokens import TokenSource
 from jobwire.watching import Watch
 from scripted import Visit, event, patiently, scripted
 from stage import signed, within
@@ -294,17 +298,46 @@ async def test_unavailable_is_asked_again_on_the_same_connection() -> None:
         assert len(stage.visits) == 1
 
 
-@pytest.mark.parametrize("text", ["no JSON", "[]", '{"type":"event","jobId":"job","event":{}}'])
-async def test_a_message_that_cannot_be_understood_ends_the_watch(text: str) -> None:
-    async def play(visit: Visit) -> None:
+GARBLED = [
+    "no JSON",
+    "[]",
+    '{"type":"event","jobId":"job","event":{}}',
+    '{"type":"replay","jobId":"job","data":7}',
+    # The first of the two is not counted as told.
+    '{"type":"replay","jobId":"job","data":[{"id":2,"eventType":"a"},null]}',
+]
+
+
+@pytest.mark.parametrize("text", GARBLED)
+async def test_after_a_message_that_cannot_be_understood_the_watch_comes_back(text: str) -> None:
+    async def garbled(visit: Visit) -> None:
         await visit.hear()
         await visit.subscribed()
+        await visit.event(1)
         await visit.say_text(text)
         await visit.rest()
 
-    async with scripted(play) as stage:
+    async def whole(visit: Visit) -> None:
+        assert (await visit.hear())["afterEventId"] == 1
+        await visit.subscribed()
+        await visit.event(2)
+        await ends(visit)
+
+    async with scripted(garbled, whole) as stage:
+        assert await taken(watch("job", url=stage.url)) == [1, 2, 99]
+
+
+async def test_a_gateway_that_is_never_understood_ends_the_watch() -> None:
+    async def garbled(visit: Visit) -> None:
+        await visit.hear()
+        await visit.subscribed()
+        await visit.say_text("no JSON")
+        await visit.rest()
+
+    async with scripted(garbled, garbled, garbled, garbled, garbled) as stage:
         with pytest.raises(jobwire.ProtocolError):
             await within("the error", anext(watch("job", url=stage.url)))
+        assert len(stage.visits) == 4
 
 
 async def test_what_is_not_known_yet_is_ignored() -> None:
@@ -345,6 +378,35 @@ async def test_a_token_is_renewed_on_the_connection_before_it_expires() -> None:
         assert await taken(watch("job", url=stage.url, token=next_token)) == [99]
     assert renewed == [(tokens[0], tokens[1])]
     assert len(given) == 2
+
+
+async def test_whoever_gives_tokens_that_hardly_last_is_asked_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    given: list[str] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 7:
+            raise asyncio.CancelledError
+
+    def next_token() -> str:
+        given.append(signed({"exp": time.time() + 0.5}))
+        return given[-1]
+
+    class Connection:
+        async def send(self, text: str) -> None:
+            sent.append(json.loads(text)["token"])
+
+    sent: list[str] = []
+    tokens = TokenSource(next_token)
+    await tokens.current()
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await _renew(cast(ClientConnection, Connection()), tokens)
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert sent == given[1:]
 
 
 async def test_an_expired_token_is_replaced_for_the_next_connection() -> None:

@@ -193,7 +193,7 @@ export class Job<Types = EventData> {
   }
 
   #save({ resume }: WatchOptions, cursor: Cursor | undefined): void {
-    if (resume && cursor) this.#store.set(`${this.kind}/${this.id}`, cursor);
+    if (resume && cursor) attempt(() => this.#store.set(`${this.kind}/${this.id}`, cursor));
   }
 }
 

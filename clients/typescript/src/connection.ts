@@ -13,6 +13,9 @@ const LINGER = 1_000;
 const LONGEST = 2 ** 31 - 1;
 /** A refused opening is looked into for so long. */
 const LOOK = 5_000;
+/** Tokens are asked for again not before the first of these times, and at the latest after the other. */
+const SOON = 1_000;
+const RARELY = 30_000;
 /** So many openings must fail while HTTP works, before something in between is taken to stop WebSockets. */
 const BLOCKED = 2;
 
@@ -38,6 +41,7 @@ export class Connection implements Link {
   #renewal: ReturnType<typeof setTimeout> | undefined;
   /** Counts connections, so that what an old one still has to say is recognised. */
   #attempt = 0;
+  #pause = SOON / 2;
   #isActive = false;
   #isHinted = false;
   /** How often WebSockets seemed to be stopped. Never, once one was open. */
@@ -170,7 +174,10 @@ export class Connection implements Link {
   /** A token is replaced on the connection before it expires. */
   #renewLater(): void {
     const { tokens } = this.#options.http;
-    const delay = Math.max(1000, tokens.renewAt() - Date.now());
+    const left = tokens.renewAt() - Date.now();
+    // Whoever gives one that is as good as expired is asked again, but less and less often.
+    this.#pause = left > SOON ? SOON / 2 : Math.min(this.#pause * 2, RARELY);
+    const delay = Math.max(this.#pause, left);
     if (delay > LONGEST) return;
     this.#renewal = setTimeout(async () => {
       const attempt = this.#attempt;

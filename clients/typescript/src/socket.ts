@@ -64,13 +64,12 @@ export function openSocket(
   };
   socket.onmessage = ({ data }) => {
     heard++;
-    let message: Message;
     try {
-      message = JSON.parse(data);
+      events.message(JSON.parse(data), data.length);
     } catch {
-      return end(0, 'A message is not JSON');
+      // What was taken of it is kept; the rest comes again.
+      end(0, 'A message cannot be read');
     }
-    events.message(message, data.length);
   };
   socket.onclose = ({ code, reason }) => end(code, reason);
   socket.onerror = () => {}; // A close follows, which tells as much.

@@ -28,7 +28,8 @@ async function refusalOf(answer: Response, http: Http): Promise<Interruption> {
   const error: string = told.error ?? `HTTP ${answer.status}`;
   if (answer.status === 401 && http.tokens.refused()) return unavailable(error, 0);
   if (answer.status > 428) return unavailable(error, http.retryAfter(answer));
-  return new Interruption({ type: 'error', code: answer.status === 401 ? 'UNAUTHORIZED' : 'REFUSED', ...told, error });
+  const code = answer.status === 401 ? 'UNAUTHORIZED' : 'REFUSED';
+  return new Interruption({ type: 'error', isFinal: true, code, ...told, error });
 }
 
 /** Blocks of a stream of events, until it ends, is aborted or falls silent. */
@@ -82,11 +83,10 @@ export function openStreams(http: Http, receive: Receiver): Transport {
     const tell = (message: Message, size = 0) =>
       signal.aborted || receive({ kind, jobId, ...message }, size);
     const state = await stateOf(kind, jobId, signal);
-    let after = afterEventId ?? state.position;
+    const after = afterEventId ?? state.position;
     tell({ type: 'subscribed', lastEventId: state.lastEventId, epoch: state.epoch });
     if (epoch && epoch !== state.epoch) {
-      after = 0;
-      tell({ type: 'error', code: 'CURSOR_INVALID', epoch: state.epoch });
+      throw new Interruption({ type: 'error', code: 'CURSOR_INVALID', epoch: state.epoch });
     }
     if (after >= state.lastEventId) {
       // They say whether the job has ended; nobody gets them twice.
@@ -102,7 +102,7 @@ export function openStreams(http: Http, receive: Receiver): Transport {
       if (block.retry) retry = Number(block.retry);
       if (!block.data) continue;
       const event = JSON.parse(block.data);
-      if (block.event === 'error') throw new Interruption({ type: 'error', ...event });
+      if (block.event === 'error') throw new Interruption({ type: 'error', isFinal: true, ...event });
       tell({ type: 'event', event }, block.data.length);
     }
     throw unavailable('The stream ended', retry);

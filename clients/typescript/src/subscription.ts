@@ -9,6 +9,8 @@ import type { Watch } from './watch.js';
 
 /** The most types that a subscribe may name. */
 const MOST_TYPES = 64;
+/** A job that is waited for is asked for again within this time, in milliseconds; each time the gateway waits, too. */
+const ABSENCE = 2_000;
 
 export interface Link {
   readonly isOpen: boolean;
@@ -160,14 +162,20 @@ export class Subscription {
     } else if (code === 'CURSOR_INVALID') this.#reset(told.epoch);
     else if (code === 'EVENT_MALFORMED') this.#take([{ id, eventType: '$malformed' } as never], 0);
     else if (code === 'UNAVAILABLE') this.#retry(error, told.retry);
-    // Both may concern only the question for the newest event.
-    else if (code !== 'NOT_SUBSCRIBED' && (code !== 'LIMIT' || this.#isPending)) this.#refused(code, error);
+    // Otherwise it concerns the question for the newest event, or something that we do not know.
+    else if (told.isFinal || code === 'FORBIDDEN' || (this.#isPending && code !== 'NOT_SUBSCRIBED')) {
+      this.#refused(code, error);
+    }
     this.sync();
   }
 
   #refused(code: string, message: string): void {
     this.#isPending = this.#isOn = false;
-    for (const watch of this.watches) if (!watch.parked) watch.close(new JobwireError(code, message));
+    const mayAppear = code === 'JOB_NOT_FOUND';
+    for (const watch of this.watches) {
+      if (!watch.parked && !(mayAppear && watch.terms.waitForJob)) watch.close(new JobwireError(code, message));
+    }
+    if (mayAppear && this.watches.size) this.#timer = setTimeout(() => this.#awake(), Math.random() * ABSENCE);
   }
 
   #each(act: (watch: Watch) => void): void {

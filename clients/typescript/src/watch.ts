@@ -37,6 +37,8 @@ export interface WatchTerms {
   onTruncated?: 'earliest' | 'fail' | undefined;
   /** Do not stop when the job has ended: it may be run again. */
   keepWatching?: boolean | undefined;
+  /** Wait for a job that is not there yet, instead of ending with `JOB_NOT_FOUND`. */
+  waitForJob?: boolean | undefined;
   /** Each change of state. */
   onState?: ((state: WatchState) => void) | undefined;
 }
@@ -114,7 +116,8 @@ export class Watch {
       this.lifeCycleId = event.id;
       this.#outcome = outcomeOf(event);
     }
-    if (event.id <= this.last!) return;
+    // Also where there is no id: without one there would be no place to go on from.
+    if (!(event.id > this.last!)) return;
     this.last = event.id;
     if (!types || isControl(event) || types.includes(event.eventType)) this.#put(event as JobEvent, size);
   }
@@ -149,7 +152,11 @@ export class Watch {
     const gap = { requestedAfter: Math.max(requestedAfter, this.last!), firstAvailable, lastEventId };
     if (this.terms.onTruncated === 'fail') {
       this.close(new JobwireError('HISTORY_TRUNCATED', 'Events may be gone', gap));
-    } else this.#put({ eventType: '$gap', ...gap }, 0);
+    } else {
+      // Whoever comes back from before it would be told of it again.
+      this.last = firstAvailable - 1;
+      this.#put({ eventType: '$gap', ...gap }, 0);
+    }
   }
 
   /** The stream was made anew. */

@@ -68,6 +68,23 @@ test('a gap is an event of its own, where it is', async (t) => {
   await events.return();
 });
 
+test('a gap is told once, also if the connection breaks before anything came after it', async (t) => {
+  const gateway = await scriptedGateway(t);
+  const reading = takeAll(clientOf(t, gateway).job('a').events({ after: 40, epoch: 'e1' }));
+  const gap = { requestedAfter: 40, firstAvailable: 1200, lastEventId: 1850 };
+  const first = await gateway.accept();
+  await first.subscribed(1850);
+  first.send({ type: 'error', jobId: 'a', code: 'HISTORY_TRUNCATED', error: 'gone', ...gap });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  first.drop();
+  const second = await gateway.accept();
+  assert.equal((await second.subscribed(1850)).afterEventId, 1199);
+  // As if there were another gateway behind, which does not know better.
+  second.send({ type: 'error', jobId: 'a', code: 'HISTORY_TRUNCATED', error: 'gone', ...gap });
+  second.end('a', 1850);
+  assert.deepEqual((await reading).map(({ eventType }) => eventType), ['$gap', 'job_completed']);
+});
+
 test('whoever wants all or nothing gets an error instead of a gap', async (t) => {
   const gateway = await scriptedGateway(t);
   const reading = takeAll(clientOf(t, gateway).job('a').events({ after: 40, onTruncated: 'fail' }));
@@ -269,6 +286,69 @@ test('while NATS is away the job is asked for again, on the same connection', as
   assert.equal(gateway.upgrades, 1);
 });
 
+test('a job that is not there yet is waited for by whoever wants that, and refused to others', async (t) => {
+  const gateway = await scriptedGateway(t);
+  const job = clientOf(t, gateway).job('a');
+  const states = [];
+  const waiting = takeAll(job.events({ waitForJob: true, onState: ({ state }) => states.push(state) }));
+  const refused = takeAll(job.events());
+  const peer = await gateway.accept();
+  await peer.next();
+  peer.send({ type: 'error', jobId: 'a', code: 'JOB_NOT_FOUND', error: 'Job not found' });
+  await assert.rejects(refused, { code: 'JOB_NOT_FOUND' });
+  await peer.next();
+  peer.send({ type: 'error', jobId: 'a', code: 'JOB_NOT_FOUND', error: 'Job not found' });
+  await peer.subscribed(0);
+  peer.end('a', 1);
+  assert.deepEqual(ids(await waiting), [1]);
+  assert.deepEqual(states, ['connecting', 'live', 'ended']);
+  assert.equal(gateway.upgrades, 1);
+});
+
+test('a code that is not known ends a watch only before it was subscribed', async (t) => {
+  const gateway = await scriptedGateway(t);
+  const client = clientOf(t, gateway);
+  const reading = takeAll(client.job('a').events());
+  const peer = await gateway.accept();
+  await peer.subscribed(0);
+  peer.send({ type: 'error', jobId: 'a', code: 'TOMORROW', error: 'Of a later version' });
+  peer.end('a', 1);
+  assert.deepEqual(ids(await reading), [1]);
+  const refused = takeAll(client.job('b').events());
+  while ((await peer.next()).jobId !== 'b');
+  peer.send({ type: 'error', jobId: 'b', code: 'TOMORROW', error: 'Of a later version' });
+  await assert.rejects(refused, { code: 'TOMORROW' });
+});
+
+for (const text of ['no JSON', 'null', '{"type":"event","jobId":"a"}', '{"type":"replay","jobId":"a","data":[{"id":2,"eventType":"x"},null]}']) {
+  test(`after a message that cannot be read the client comes back: ${text}`, async (t) => {
+    const gateway = await scriptedGateway(t);
+    const reading = takeAll(clientOf(t, gateway).job('a').events());
+    const first = await gateway.accept();
+    await first.subscribed(0);
+    first.live('a', 1);
+    first.socket.send(text);
+    const second = await gateway.accept();
+    const { afterEventId } = await second.subscribed(1);
+    second.live('a', 2);
+    second.end('a', 3);
+    assert.deepEqual(ids(await reading), [1, 2, 3]);
+    assert.equal(afterEventId, text.includes('"id":2') ? 2 : 1);
+  });
+}
+
+test('an event without an id takes nobody its place', async (t) => {
+  const gateway = await scriptedGateway(t);
+  const reading = takeAll(clientOf(t, gateway).job('a').events());
+  const peer = await gateway.accept();
+  await peer.subscribed(0);
+  peer.live('a', 5);
+  peer.send({ type: 'event', jobId: 'a', event: { eventType: 'progress' } });
+  peer.live('a', 5, 6);
+  peer.end('a', 7);
+  assert.deepEqual(ids(await reading), [5, 6, 7]);
+});
+
 test('a slow loop leaves events at the gateway, and gets every one of them once', async (t) => {
   const gateway = await scriptedGateway(t);
   const total = 400;
@@ -422,6 +502,29 @@ test('a refusal is told to onError', async (t) => {
   await peer.next();
   peer.send({ type: 'error', jobId: 'a', code: 'JOB_NOT_FOUND', error: 'Job not found' });
   assert.equal((await within('the refusal', refusal)).code, 'JOB_NOT_FOUND');
+});
+
+test('an error of a store reaches the application, and costs no connection', async (t) => {
+  const gateway = await scriptedGateway(t);
+  const thrown = new Promise((resolve) => {
+    process.setUncaughtExceptionCaptureCallback(resolve);
+  });
+  t.after(() => process.setUncaughtExceptionCaptureCallback(null));
+  const store = {
+    get: () => undefined,
+    set() {
+      throw new Error('full');
+    },
+  };
+  const told = [];
+  clientOf(t, gateway, { store }).job('a').watch({ resume: true, onEvent: ({ id }) => told.push(id) });
+  const peer = await gateway.accept();
+  await peer.subscribed(0);
+  peer.live('a', 1);
+  peer.end('a', 2);
+  assert.equal((await within('the error', thrown)).message, 'full');
+  await eventually('the watch goes on', () => told.length === 2);
+  assert.equal(gateway.upgrades, 1);
 });
 
 test('with resume the place is kept in the store, and gone on from', async (t) => {

@@ -115,6 +115,38 @@ test('gaps and new streams are told as over a WebSocket, from answers and within
   assert.deepEqual(gateway.queries, ['?after=1&epoch=e1', '?after=8&epoch=e1', '?after=0&epoch=e2']);
 });
 
+test('a job that has ended is read to its end also with a cursor of another stream, in one go', async (t) => {
+  const ended = { ...state, lastEvents: [event(2, 'job_completed')] };
+  const gateway = await streaming(t, [sends(block(event(1)), block(event(2, 'job_completed')))], () => ended);
+  const states = [];
+  const client = new Client({ url: gateway.url, transport: 'sse', backoff });
+  const reading = takeAll(client.job('a').events({ after: 500, epoch: 'old', onState: ({ state }) => states.push(state) }));
+  assert.deepEqual(ids(await reading), ['$reset', 1, 2]);
+  assert.ok(!states.includes('reconnecting'), states.join());
+  assert.equal(states.at(-1), 'ended');
+});
+
+test('a refusal is one also after the job was found', async (t) => {
+  const gateway = await streaming(t, [(response) => json(response, 403, { error: 'not yours', code: 'OF_A_LATER_VERSION' })]);
+  const client = new Client({ url: gateway.url, transport: 'sse', backoff });
+  await assert.rejects(takeAll(client.job('a').events()), { code: 'OF_A_LATER_VERSION' });
+});
+
+test('a job that is not there yet is waited for, if wanted', async (t) => {
+  let asked = 0;
+  const gateway = await scriptedGateway(t, {
+    http(request, response) {
+      if (request.url.includes('/events')) return sends(block(event(1, 'job_completed')))(response);
+      // Each time the client asks once more itself.
+      if (++asked <= 2) return json(response, 404, { error: 'Job not found', code: 'JOB_NOT_FOUND' });
+      json(response, 200, { ...state, lastEventId: 1, position: 1, lastEvents: [event(1, 'job_completed')] });
+    },
+  });
+  const client = new Client({ url: gateway.url, transport: 'sse', backoff });
+  assert.deepEqual(ids(await takeAll(client.job('a').events({ waitForJob: true }))), [1]);
+  assert.equal(asked, 3);
+});
+
 test('a job that has ended is said to have ended', async (t) => {
   const ended = { ...state, lastEventId: 7, position: 9, lastEvents: [event(1, 'job_started'), event(6, 'job_failed'), event(7, 'log')] };
   const gateway = await streaming(t, [], () => ended);

@@ -1,8 +1,8 @@
-// Watches one job and prints what the public API tells of it, one JSON object a line. For tests that
-// play the same scenario to every client; the argument is described in the field list below.
+// Watches one job and prints what the public API tells of it, one JSON object a line. For
+// tests/scenarios, which plays the same to every client; its README.md has the contract. The argument:
 //
 // url, kind, job, after, epoch, onTruncated, token (text, or { file } that is read for each), transport,
-// idleSeconds (a pause after each event), until ("end", "forever", { id } or { seconds }).
+// waitForJob, idleSeconds (a pause after each event), until ("end", "forever", { id } or { seconds }).
 
 import { readFile } from 'node:fs/promises';
 
@@ -34,7 +34,7 @@ function parse(text) {
   return scenario;
 }
 
-const { url, kind, job, after, epoch, onTruncated, token, transport, idleSeconds = 0, until } = parse(process.argv[2]);
+const { url, kind, job, after, epoch, onTruncated, token, transport, waitForJob, idleSeconds = 0, until } = parse(process.argv[2]);
 
 // The place, as the client keeps it for those who go on later.
 let place = { after: after ?? 0, epoch };
@@ -55,7 +55,7 @@ const client = new Client({
   store,
   token: token?.file ? async () => (await readFile(token.file, 'utf8')).trim() : (token ?? undefined),
 });
-const options = { after, epoch: epoch ?? undefined, onTruncated, resume: true, keepWatching: until === 'forever', onState };
+const options = { after, epoch: epoch ?? undefined, onTruncated, waitForJob, resume: true, keepWatching: until === 'forever', onState };
 if (until.seconds !== undefined) options.signal = AbortSignal.timeout(until.seconds * 1000);
 
 function tell(event) {

@@ -71,6 +71,28 @@ test('it is renewed on the connection before it expires, again and again', async
   client.close();
 });
 
+test('a callback that goes on giving a token that hardly lasts is asked less and less often', async (t) => {
+  const { FakeSocket, sockets } = timed(t);
+  const asked = [];
+  const source = () => {
+    asked.push((Date.now() - NOW) / 1000);
+    return token(`t${asked.length}`, 0.5);
+  };
+  const client = new Client({ url: 'http://g', WebSocket: FakeSocket, token: source });
+  client.job('a').watch({});
+  await settle();
+  sockets[0].open();
+  await settle();
+  sockets[0].subscribed();
+  for (let second = 0; second < 100; second++) {
+    sockets[0].say({ type: 'pong' });
+    await pass(1_000);
+  }
+  assert.deepEqual(asked, [0, 1, 3, 7, 15, 31, 61, 91]);
+  assert.equal(sockets[0].sent.filter(({ type }) => type === 'auth').length, 7);
+  client.close();
+});
+
 test('a failing token callback ends nothing: the old token is used as long as it lasts', async (t) => {
   const { FakeSocket, sockets } = timed(t);
   let asked = 0;

@@ -121,8 +121,11 @@ class Conversation:
                 pass  # pong, authenticated, and what is not known yet
         return []
 
-    def _events(self, wires: list[object]) -> list[Item]:
-        events = (event_from_wire(self.terms.job_id, self.terms.kind, wire) for wire in wires)
+    def _events(self, wires: object) -> list[Item]:
+        if not isinstance(wires, list):
+            raise ProtocolError("a replay whose data is no list")
+        # All of them before the first moves the cursor: after an error they are asked for again.
+        events = [event_from_wire(self.terms.job_id, self.terms.kind, wire) for wire in wires]
         return [event for event in events if self._is_new(event) and self._is_wanted(event)]
 
     def _is_new(self, event: Event) -> bool:

@@ -25,6 +25,10 @@ _PING_EVERY = 20.0
 # Without any message for so long, though pings are answered by one, the connection is dead.
 SILENCE = 50.0
 
+# A token is asked for again not before this time, and at the latest after the other. In seconds.
+_RENEWAL_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+
 _TRY_LATER = frozenset({408, 425, 429})
 
 
@@ -39,6 +43,10 @@ class LinkLost(Exception):
         self.reason = reason
         self.code = code
         self.wait = wait
+
+
+class Rejected(ProtocolError):
+    """The gateway closed because of what this client sent, and would again."""
 
 
 class Link:
@@ -153,13 +161,16 @@ async def _keep_alive(connection: ClientConnection) -> None:
 async def _renew(connection: ClientConnection, tokens: TokenSource) -> None:
     """Bring a new token before the old one expires, for as long as that is known."""
     with contextlib.suppress(ConnectionClosed):
+        pause = _RENEWAL_PAUSE / 2
         while (wait := tokens.renew_in()) is not None:
-            await asyncio.sleep(max(wait, 0.0))
-            try:
+            # Whoever fails, or gives one that is as good as expired, is asked less and less often.
+            # The gateway closes with 4001 when it is too late.
+            is_early = wait > _RENEWAL_PAUSE
+            pause = _RENEWAL_PAUSE / 2 if is_early else min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(max(wait, pause))
+            with contextlib.suppress(TokenFailed):
                 token = await tokens.renewed()
                 await connection.send(json.dumps({"type": "auth", "token": token}))
-            except TokenFailed:
-                await asyncio.sleep(1.0)  # the gateway closes with 4001 when it is too late
 
 
 def _lost(closed: ConnectionClosed) -> LinkLost:
@@ -179,11 +190,11 @@ def _forbidden(reason: str) -> Refused:
 
 
 _ENDS: dict[int, Callable[[str], Exception]] = {
-    1002: ProtocolError,
-    1003: ProtocolError,
-    1007: ProtocolError,
+    1002: Rejected,
+    1003: Rejected,
+    1007: Rejected,
     1008: _forbidden,
-    1009: ProtocolError,
+    1009: Rejected,
 }
 
 

@@ -15,11 +15,11 @@ from typing import Literal, TypeAlias
 from jobwire.addresses import Gateway
 from jobwire.backoff import Backoff
 from jobwire.conversation import Conversation, Cursor, NotNow, OnTruncated, Terms
-from jobwire.errors import JobNotFound, JobwireError, Unreachable
+from jobwire.errors import JobNotFound, JobwireError, ProtocolError, Unreachable
 from jobwire.events import Event, Item, Reset
 from jobwire.job_state import ended_with
 from jobwire.life_cycle import Outcome
-from jobwire.link import SILENCE, Link, LinkLost, open_link
+from jobwire.link import SILENCE, Link, LinkLost, Rejected, open_link
 from jobwire.tokens import Token, TokenSource
 
 StateName: TypeAlias = Literal[
@@ -28,6 +28,8 @@ StateName: TypeAlias = Literal[
 
 # The gateway answers a subscribe within 10 s.
 _ANSWER = 20.0
+# So many messages that cannot be understood, with nothing new between them, are no accident.
+_MOST_GARBLED = 4
 _RESTART = 1012
 _TOKEN_EXPIRED = 4001
 _LARGEST_ID = 2**53 - 1
@@ -72,6 +74,7 @@ class Watch(AsyncIterator[Item]):
         self._cut_off_since: float | None = None
         self._has_connected = False
         self._has_asked_for_state = False
+        self._garbled = 0
         self._closing = asyncio.Event()
         self._state: ConnectionState | None = None
 
@@ -165,6 +168,13 @@ class Watch(AsyncIterator[Item]):
                 await self._finish("closed", str(refusal))
                 raise
             await self._ask_again("the job is not there yet", self._absence.next_delay())
+        except ProtocolError as failure:
+            self._garbled += 1
+            if isinstance(failure, Rejected) or self._garbled >= _MOST_GARBLED:
+                await self._finish("closed", str(failure))
+                raise
+            # What broke a message may have been on the way.
+            await self._come_back(LinkLost(str(failure)))
         except JobwireError as failure:
             await self._finish("closed", str(failure))
             raise
@@ -183,6 +193,8 @@ class Watch(AsyncIterator[Item]):
         was_subscribed = self._conversation.is_subscribed
         text = await link.receive(SILENCE if was_subscribed else _ANSWER)
         self._items.extend(self._conversation.receive(text))
+        if self._items:
+            self._garbled = 0
         if self._conversation.is_caught_up:
             self._backoff.succeeded()
             self._enter("live", "everything stored has been told")
