@@ -4,20 +4,27 @@
 
 mod bench;
 mod child;
+mod completions;
 mod demo;
 mod dev;
 mod health;
+mod jobs;
 pub mod nats_server;
 mod outcome;
+mod palette;
+mod publish;
 mod readiness;
 mod serve;
 mod signals;
+mod standard_output;
 mod stream;
+mod tail;
+mod watching;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Settings;
 pub use outcome::{Failure, FailureKind};
@@ -42,6 +49,15 @@ enum Command {
     /// Run the gateway
     #[command(after_help = EXIT_CODES)]
     Serve(Box<ServeArguments>),
+    /// Show a job's events, as they are stored and as they come
+    #[command(after_help = tail::EXIT_CODES)]
+    Tail(Box<tail::TailArguments>),
+    /// Publish events of a job, by NATS or by a gateway
+    #[command(after_help = publish::EXIT_CODES)]
+    Publish(Box<publish::PublishArguments>),
+    /// List jobs
+    #[command(after_help = jobs::EXIT_CODES)]
+    Jobs(jobs::JobsArguments),
     /// Start NATS, the gateway and a demo job on this machine
     #[command(after_help = EXIT_CODES)]
     Dev(dev::DevArguments),
@@ -57,6 +73,12 @@ enum Command {
     /// Measure the gateway under load, beside other servers
     #[command(after_help = EXIT_CODES)]
     Bench(bench::BenchArguments),
+    /// Write what a shell completes the commands with to standard output
+    #[command(after_help = completions::COMPLETIONS_HELP)]
+    Completions(completions::CompletionsArguments),
+    /// Write the manual pages
+    #[command(after_help = completions::MAN_HELP)]
+    Man(completions::ManArguments),
 }
 
 /// What `jobwire serve` takes.
@@ -73,11 +95,16 @@ struct ServeArguments {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(arguments) => serve(*arguments),
+        Command::Tail(arguments) => tail::run(*arguments),
+        Command::Publish(arguments) => publish::run(*arguments),
+        Command::Jobs(arguments) => jobs::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Health(arguments) => health::run(arguments),
         Command::Stream(arguments) => stream::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Completions(arguments) => completions::complete(&arguments, Cli::command()),
+        Command::Man(arguments) => completions::man(arguments, Cli::command()),
     };
     outcome::exit_code(outcome)
 }
@@ -100,7 +127,6 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use super::outcome::Failure;
 use super::signals::StopSignals;
 use super::stream::configuration;
-use crate::config::{LogFormat, NatsSettings};
+use crate::config::{LogFormat, PersonalNatsSettings};
 use crate::event::JobKey;
 use crate::journal::connection::{connect, jetstream};
 use crate::journal::publish::{PublishError, Publisher};
@@ -68,7 +68,7 @@ pub(super) struct DemoArguments {
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
-    nats: NatsSettings,
+    nats: PersonalNatsSettings,
 }
 
 pub(super) fn run(arguments: DemoArguments) -> anyhow::Result<()> {
