@@ -7,6 +7,7 @@ mod child;
 mod completions;
 mod demo;
 mod dev;
+mod doctor;
 mod health;
 mod jobs;
 pub mod nats_server;
@@ -67,6 +68,9 @@ enum Command {
     /// Ask a gateway on this machine whether it is ready, as a container's health check does
     #[command(after_help = health::EXIT_CODES)]
     Health(health::HealthArguments),
+    /// Look at everything that a gateway needs, and say what mends what is wrong
+    #[command(after_help = doctor::EXIT_CODES)]
+    Doctor(Box<doctor::DoctorArguments>),
     /// Create, change or check the stream of events
     #[command(after_help = EXIT_CODES)]
     Stream(stream::StreamArguments),
@@ -101,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Health(arguments) => health::run(arguments),
+        Command::Doctor(arguments) => doctor::run(*arguments),
         Command::Stream(arguments) => stream::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Completions(arguments) => completions::complete(&arguments, Cli::command()),

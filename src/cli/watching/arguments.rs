@@ -14,20 +14,26 @@ use crate::cli::outcome::Failure;
 #[command(next_help_heading = "Gateway")]
 pub(in crate::cli) struct GatewayArguments {
     /// Address of the gateway, such as https://jobs.example.com [default: http://127.0.0.1:8080]
-    #[arg(long, env = "JOBWIRE_URL", value_name = "URL")]
+    #[arg(id = "gateway_url", long = "url", env = "JOBWIRE_URL", value_name = "URL")]
     pub(in crate::cli) url: Option<String>,
     /// Token, where the gateway asks for one. Prefer the variable or a file: others can read
     /// command lines
     #[arg(
-        long,
+        id = "gateway_token",
+        long = "token",
         env = "JOBWIRE_TOKEN",
         value_name = "TEXT",
         hide_env_values = true,
-        conflicts_with = "token_file"
+        conflicts_with = "gateway_token_file"
     )]
     token: Option<String>,
     /// File that holds the token; it is read anew before the token expires
-    #[arg(long, env = "JOBWIRE_TOKEN_FILE", value_name = "FILE")]
+    #[arg(
+        id = "gateway_token_file",
+        long = "token-file",
+        env = "JOBWIRE_TOKEN_FILE",
+        value_name = "FILE"
+    )]
     token_file: Option<PathBuf>,
     /// Certificate authority that the gateway's certificate is checked against (PEM), instead of
     /// the system's

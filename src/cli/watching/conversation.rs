@@ -139,6 +139,9 @@ pub(super) enum Trouble {
     /// The job is not there, at least not yet.
     #[error("{0}")]
     NoSuchJob(String),
+    /// A message makes no sense: something on the way has broken it.
+    #[error("the gateway sent what makes no sense: {0}")]
+    Strange(String),
     /// There will be none.
     #[error("{sentence}")]
     Refused {
@@ -152,11 +155,7 @@ pub(super) enum Trouble {
 }
 
 fn strange(error: impl std::fmt::Display) -> Trouble {
-    Trouble::Refused {
-        code: "PROTOCOL".into(),
-        sentence: format!("the gateway sent what makes no sense: {error}"),
-        gap: None,
-    }
+    Trouble::Strange(error.to_string())
 }
 
 /// What becomes of a watch where events are missing.
@@ -450,7 +449,8 @@ impl Conversation {
                 tracing::warn!("the gateway does not take the renewed token: {}", told.error);
                 Ok(Vec::new())
             }
-            "INVALID_MESSAGE" | "NOT_SUBSCRIBED" if self.is_subscribed => Ok(Vec::new()),
+            // What is new, or about something else than the subscription.
+            code if self.is_subscribed && !matches!(code, "FORBIDDEN" | "LIMIT") => Ok(Vec::new()),
             _ => {
                 self.lost();
                 Err(Trouble::Refused { code: told.code, sentence: told.error, gap: None })

@@ -269,6 +269,11 @@ impl Watch {
                 let wait = self.backoff.next_wait();
                 self.come_back(reason, wait)
             }
+            Err(trouble @ Trouble::Strange(_)) => {
+                self.link = None;
+                let wait = self.backoff.next_wait();
+                self.come_back(trouble.to_string(), wait)
+            }
             Err(Trouble::NoSuchJob(_)) if self.waits_for_job => {
                 self.has_connected = true;
                 self.cut_off_since = None;
