@@ -104,8 +104,8 @@ fn environment(nats: &NatsSettings) -> [(&'static str, Option<String>); 15] {
         ("NATS_NKEY", path(&nats.nkey)),
         ("NATS_USER", nats.user.clone()),
         ("NATS_PASSWORD", nats.password.clone()),
-        ("NATS_TOKEN", nats.token.clone()),
-        // What it would add is in the settings already, or not wanted.
+        // What these would add is not in the settings, so it is not wanted.
+        ("NATS_TOKEN", None),
         ("NATS_CONTEXT", None),
         ("NATS_CA", path(&nats.tls_ca)),
         ("NATS_CERT", path(&nats.tls_cert)),

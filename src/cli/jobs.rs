@@ -30,10 +30,12 @@ const PAGE: usize = 500;
 /// Answers without a job that are put up with: where one kind is rare, most are.
 const PATIENCE: usize = 200;
 
+/// What `jobwire jobs --help` begins with.
+pub(super) const LONG_ABOUT: &str = "\
+List jobs: those with recent events first, those that began last first among them.";
+
 /// What `jobwire jobs` takes.
 #[derive(Args, Debug)]
-#[command(long_about = "\
-List jobs: those with recent events first, those that began last first among them.")]
 pub(super) struct JobsArguments {
     /// Only jobs of this kind
     #[arg(long, value_name = "KIND")]

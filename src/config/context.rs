@@ -18,6 +18,15 @@ pub struct PersonalNatsSettings {
     /// `nats context select` has selected, where neither an address nor an identity is given]
     #[arg(long = "context", env = "NATS_CONTEXT", value_name = "NAME", help_heading = "NATS")]
     pub context: Option<String>,
+    /// Token, for a server that asks for no more than that
+    #[arg(
+        long = "nats-token",
+        env = "NATS_TOKEN",
+        value_name = "TEXT",
+        hide_env_values = true,
+        help_heading = "NATS"
+    )]
+    pub token: Option<String>,
     /// What is given here wins over the context.
     #[command(flatten)]
     pub nats: NatsSettings,
@@ -52,7 +61,8 @@ impl PersonalNatsSettings {
         self.resolve_below(Directories::of_this_process().contexts().as_deref())
     }
 
-    fn resolve_below(self, directory: Option<&Path>) -> Result<NatsConfig, ConfigError> {
+    fn resolve_below(mut self, directory: Option<&Path>) -> Result<NatsConfig, ConfigError> {
+        self.nats.token = self.token;
         let given = self.context.clone().filter(|name| !name.is_empty());
         let name = match given {
             Some(name) => Some(name),
@@ -186,6 +196,7 @@ mod tests {
         let settings = PersonalNatsSettings {
             context: Some("lab".into()),
             nats: NatsSettings { stream: Some("WORK".into()), ..NatsSettings::default() },
+            ..PersonalNatsSettings::default()
         };
         let config = settings.resolve_below(Some(contexts.path())).expect("a configuration");
         assert_eq!((config.url.as_str(), config.stream.as_str()), ("nats://lab:4222", "WORK"));
@@ -198,7 +209,7 @@ mod tests {
     fn the_selected_context_counts_only_where_nothing_else_is_said() {
         let contexts = directory(Some("lab\n"), &[("lab", LAB)]);
         let resolve = |nats| {
-            let settings = PersonalNatsSettings { context: None, nats };
+            let settings = PersonalNatsSettings { nats, ..PersonalNatsSettings::default() };
             settings.resolve_below(Some(contexts.path())).expect("a configuration")
         };
         assert_eq!(resolve(NatsSettings::default()).url, "nats://lab:4222");
@@ -214,7 +225,7 @@ mod tests {
     fn a_user_without_a_password_is_a_token() {
         let contexts = directory(None, &[("one", r#"{"user":"s3cret"}"#)]);
         let settings =
-            PersonalNatsSettings { context: Some("one".into()), nats: NatsSettings::default() };
+            PersonalNatsSettings { context: Some("one".into()), ..PersonalNatsSettings::default() };
         let config = settings.resolve_below(Some(contexts.path())).expect("a configuration");
         assert_eq!(config.identity, NatsIdentity::Token("s3cret".into()));
     }
@@ -227,7 +238,7 @@ mod tests {
         {
             let settings = PersonalNatsSettings {
                 context: name.map(str::to_owned),
-                nats: NatsSettings::default(),
+                ..PersonalNatsSettings::default()
             };
             let error = settings.resolve_below(Some(contexts.path())).expect_err("no such context");
             assert!(error.to_string().contains(told), "{error}");

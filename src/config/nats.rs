@@ -37,9 +37,9 @@ pub struct NatsSettings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// Token, for a server that asks for no more than that
-    #[arg(long = "nats-token", env = "NATS_TOKEN", value_name = "TEXT", hide_env_values = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Token, for a server that asks for no more than that. Only a person gives one.
+    #[arg(skip)]
+    #[serde(skip)]
     pub token: Option<String>,
     /// Certificate authority that the server's certificate is checked against (PEM)
     #[arg(long = "nats-tls-ca", env = "NATS_CA", value_name = "FILE")]
@@ -159,7 +159,7 @@ impl NatsSettings {
         if identities.next().is_some() {
             return Err(invalid(
                 "nats.credentials",
-                "give one of nats.credentials, nats.nkey, nats.token, or nats.user with nats.password",
+                "give one of nats.credentials, nats.nkey, or nats.user with nats.password",
             ));
         }
         Ok(NatsConfig {

@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::harness::deployment::Deployment;
 use crate::harness::within;
@@ -75,22 +75,37 @@ impl Program {
         }
     }
 
+    /// The same with a standard input that is written to while it runs.
+    pub fn fed(mut self) -> Self {
+        self.0.stdin(Stdio::piped());
+        self
+    }
+
     /// Starts it, to be read line by line.
     pub fn start(mut self) -> Running {
         self.0.stderr(Stdio::inherit());
         let mut process = self.0.spawn().expect("a process");
         let stdout = process.stdout.take().expect("a standard output");
-        Running { process, lines: BufReader::new(stdout).lines() }
+        // Else it would be closed as soon as the process is waited for.
+        let stdin = process.stdin.take();
+        Running { process, stdin, lines: BufReader::new(stdout).lines() }
     }
 }
 
 /// A process at work.
 pub struct Running {
     process: Child,
+    stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
+    /// Writes to its standard input.
+    pub async fn feed(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("a standard input of ours");
+        stdin.write_all(text.as_bytes()).await.expect("a program that reads");
+    }
+
     /// The next line.
     pub async fn line(&mut self) -> Option<String> {
         within("a line comes", self.lines.next_line()).await.expect("text")
@@ -121,7 +136,7 @@ impl Running {
 
     /// Nobody reads its lines any more; how it ends then.
     pub async fn unread(self) -> ExitStatus {
-        let Self { mut process, lines } = self;
+        let Self { mut process, lines, .. } = self;
         drop(lines);
         within("the command ends", process.wait()).await.expect("its end")
     }
@@ -132,7 +147,8 @@ impl Running {
         kill_process(id.expect("a running process"), Signal::INT).expect("a process of ours");
     }
 
-    async fn end(&mut self) -> ExitStatus {
+    /// Waits for its end.
+    pub async fn end(&mut self) -> ExitStatus {
         within("the command ends", self.process.wait()).await.expect("its end")
     }
 }

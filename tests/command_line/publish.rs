@@ -77,6 +77,17 @@ async fn a_wrong_line_is_named_and_nothing_after_it_is_stored() {
 }
 
 #[tokio::test]
+async fn lines_are_stored_as_they_come_and_ctrl_c_ends_it() {
+    let stage = Deployment::with_arguments(&["--publish"]).await;
+    let mut publish = Program::at(&stage, &["publish", "x"]).fed().start();
+    publish.feed("{\"eventType\":\"job_started\"}\n").await;
+    let id = publish.line().await.expect("an id, though more may come");
+    assert_eq!(stored(&stage, "optimization/x").await[0]["id"].to_string(), id);
+    publish.interrupt();
+    assert_eq!(publish.end().await.code(), Some(130));
+}
+
+#[tokio::test]
 async fn what_cannot_be_published_is_told_with_an_exit_code_of_its_own() {
     let stage = Deployment::start().await;
     for words in [["--data", "[]"], ["--iteration", "x"], ["--key", "a b"], ["--type", "a.b"]] {

@@ -10,6 +10,7 @@ use crate::harness::deployment::{Backend, Deployment};
 use crate::harness::gateway::GatewayCommand;
 use crate::harness::issuer::{guarded, now, token, watching, watching_until};
 use crate::harness::publisher::job_stream;
+use crate::harness::tls::Certificates;
 use crate::harness::{eventually, free_address};
 use crate::program::{Program, Running};
 
@@ -76,8 +77,10 @@ async fn the_exit_code_is_the_outcome_of_the_job() {
         ("job_cancelled", 1, "job watched was cancelled"),
     ] {
         let (stage, ids) = with_a_job(ending).await;
-        let run = Program::at(&stage, &["tail", "watched", "-o", "raw"]).run().await;
+        // The cause is told whether its event is wanted or not.
+        let run = Program::at(&stage, &["tail", "watched", "-o", "raw", "--type=log"]).run().await;
         assert_eq!(run.code, Some(code), "{run:?}");
+        assert_eq!(run.stdout.lines().count(), 1, "{run:?}");
         assert!(run.stderr.contains(told), "{run:?}");
         // Who begins after the end is told of it too.
         let last = ids[3].to_string();
@@ -240,8 +243,8 @@ async fn a_job_that_is_not_there_yet_is_waited_for_if_wanted() {
     assert_eq!((event_ids(&rest), code), (vec![id], Some(0)));
 }
 
-/// A file with a token.
-fn token_file(text: &str) -> tempfile::NamedTempFile {
+/// A file with a text.
+fn file_of(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(text.as_bytes()).expect("a written file");
     file
@@ -264,7 +267,7 @@ async fn a_token_in_a_file_is_renewed_before_it_expires() {
     assert!(without.stderr.contains("--token-file"), "{without:?}");
 
     let expires = now() + 6;
-    let file = token_file(&token(&watching_until(&["optimization/*"], expires)));
+    let file = file_of(&token(&watching_until(&["optimization/*"], expires)));
     let path = file.path().to_str().expect("a path in UTF-8").to_owned();
     let words = ["tail", "watched", "-o", "json", "--states", "--token-file", &path];
     let mut tail = Program::at(&stage, &words).start();
@@ -285,4 +288,25 @@ async fn a_token_that_expires_and_cannot_be_renewed_ends_it() {
     assert_eq!(run.code, Some(5), "{run:?}");
     assert!(run.stdout.contains("\"UNAUTHORIZED\""), "{run:?}");
     assert!(!run.stderr.contains(&token) && !run.stdout.contains(&token));
+}
+
+#[tokio::test]
+async fn a_gateway_with_tls_is_trusted_by_its_authority_and_by_no_other() {
+    let (certificates, _) = Certificates::mounted();
+    let arguments = certificates.arguments();
+    let stage = Deployment::with_arguments(&arguments.each_ref().map(String::as_str)).await;
+    let id = stage.publisher.publish("watched", "job_completed", &json!({})).await;
+    let url = format!("https://localhost:{}", stage.gateway.address.port());
+    let trusting = async |authority: String| {
+        let file = file_of(&authority);
+        let path = file.path().to_str().expect("a path in UTF-8");
+        let words = ["tail", "watched", "-o", "json", "--url", &url, "--give-up=0s", "--ca", path];
+        Program::new(&words).run().await
+    };
+    let run = trusting(certificates.authority()).await;
+    assert_eq!((run.code, run.json()[0]["id"].as_u64()), (Some(0), Some(id)), "{run:?}");
+    let other = trusting(Certificates::new().authority()).await;
+    assert_eq!(other.code, Some(3), "{other:?}");
+    assert!(other.stderr.contains("certificate"), "{other:?}");
+    assert_eq!(trusting("none".into()).await.code, Some(2));
 }

@@ -42,15 +42,17 @@ Examples:
 /// How long an event of the round trip is tried.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
 
-/// What `jobwire doctor` takes.
-#[derive(Args, Debug)]
-#[command(long_about = "\
+/// What `jobwire doctor --help` begins with.
+pub(super) const LONG_ABOUT: &str = "\
 Look at everything that a gateway needs: NATS, JetStream, the stream, the permissions of the \
 gateway's user (each subject is tried), clocks, and with --url a gateway: events of a small job are \
 published, watched over a connection that is cut, and counted.
 
 Give it what the gateway has: the same configuration file, the same environment. It changes nothing \
-but for the events of that job, a handful, which stay in the stream.")]
+but for the events of that job, a handful, which stay in the stream.";
+
+/// What `jobwire doctor` takes.
+#[derive(Args, Debug)]
 pub(super) struct DoctorArguments {
     /// Configuration file of the gateway
     #[arg(long, env = "JOBWIRE_CONFIG", value_name = "FILE")]
@@ -139,12 +141,12 @@ pub(super) fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
 
 /// What the gateway would have.
 fn configuration(arguments: &DoctorArguments) -> anyhow::Result<Config> {
-    let PersonalNatsSettings { context, nats } = arguments.nats.clone();
-    let settings = Settings { nats: nats.clone(), ..Settings::default() };
+    let personal = arguments.nats.clone();
+    let settings = Settings { nats: personal.nats.clone(), ..Settings::default() };
     let mut config = settings.resolve(arguments.config.as_deref())?;
     // A gateway knows no contexts; without its file, a person may name one.
-    if arguments.config.is_none() || context.is_some() {
-        config.nats = PersonalNatsSettings { context, nats }.resolve()?;
+    if arguments.config.is_none() || personal.context.is_some() {
+        config.nats = personal.resolve()?;
     }
     Ok(config)
 }

@@ -202,7 +202,7 @@ impl<'a> RoundTrip<'a> {
         let seeing = async {
             while seen.len() < published.len() || !watch.conversation().is_up_to_date() {
                 match watch.next().await? {
-                    Signal::Item(Item::Event(event)) => seen.push(event.id),
+                    Signal::Item(Item::Event(event) | Item::Unasked(event)) => seen.push(event.id),
                     Signal::Item(Item::Gap(gap)) => {
                         let told = format!("the gateway tells a gap after {}", gap.requested_after);
                         return Err(Obstacle::Wrong(told));

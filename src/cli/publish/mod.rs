@@ -35,15 +35,17 @@ Examples:
 /// Longest key that is given: a line's number is added to it.
 const LONGEST_KEY: usize = 180;
 
-/// What `jobwire publish` takes.
-#[derive(Args, Debug)]
-#[command(long_about = "\
+/// What `jobwire publish --help` begins with.
+pub(super) const LONG_ABOUT: &str = "\
 Publish events of a job. With --type one event, from flags. Without it one event in each line of \
 standard input, as JSON objects with eventType, and if wanted iteration, stage, data and timestamp; \
 each is published as it comes.
 
 By NATS, or with --url by the gateway's HTTP API. The ids of the stored events are written to \
-standard output.")]
+standard output.";
+
+/// What `jobwire publish` takes.
+#[derive(Args, Debug)]
 pub(super) struct PublishArguments {
     /// Job
     #[arg(value_name = "JOB")]

@@ -49,13 +49,15 @@ const PATIENCE: Patience =
 /// Largest id: what every client can hold.
 const LARGEST_ID: u64 = (1 << 53) - 1;
 
-/// What `jobwire tail` takes.
-#[derive(Args, Debug)]
-#[command(long_about = "\
+/// What `jobwire tail --help` begins with.
+pub(super) const LONG_ABOUT: &str = "\
 Show a job's events: what is stored, then what happens, each once and in order, until the job ends.
 
 After a cut it goes on by itself where it was. Events are written to standard output, everything \
-else to standard error. Where the job tells how long it is, a bar on the terminal shows how far it is.")]
+else to standard error. Where the job tells how long it is, a bar on the terminal shows how far it is.";
+
+/// What `jobwire tail` takes.
+#[derive(Args, Debug)]
 pub(super) struct TailArguments {
     /// Job
     #[arg(value_name = "JOB")]
@@ -264,7 +266,7 @@ impl Tail {
             Signal::Item(item) => {
                 self.gaps += u64::from(matches!(item, Item::Gap(_)));
                 match &item {
-                    Item::Event(event) if !self.is_recent(event) => self.output.skip(event),
+                    Item::Event(event) if !self.is_recent(event) => self.output.pass(event),
                     _ => self.output.item(&item)?,
                 }
             }

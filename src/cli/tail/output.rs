@@ -82,7 +82,7 @@ impl Output {
     }
 
     /// An event that is not shown still tells how the job stands.
-    pub(super) fn skip(&mut self, event: &Event) {
+    pub(super) fn pass(&mut self, event: &Event) {
         self.bar.advance(event);
         if event.event_type == "job_failed" {
             self.failure = error_of(event);
@@ -93,8 +93,12 @@ impl Output {
     pub(super) fn item(&mut self, item: &Item) -> io::Result<()> {
         match item {
             Item::Event(event) => {
-                self.skip(event);
+                self.pass(event);
                 self.event(event)
+            }
+            Item::Unasked(event) => {
+                self.pass(event);
+                Ok(())
             }
             Item::Gap(gap) => self.gap(gap),
             Item::Reset { epoch } => {

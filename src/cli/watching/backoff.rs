@@ -64,7 +64,9 @@ mod tests {
     fn what_worked_only_for_a_moment_does_not_shorten_the_waits() {
         let longest = (0..200).map(|_| {
             let mut backoff = Backoff::default();
-            (0..8).for_each(|_| drop(backoff.next_wait()));
+            for _ in 0..8 {
+                backoff.next_wait();
+            }
             backoff.succeeded();
             backoff.next_wait()
         });

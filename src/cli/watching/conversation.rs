@@ -116,6 +116,8 @@ pub(in crate::cli) struct Gap {
 pub(in crate::cli) enum Item {
     /// An event.
     Event(Event),
+    /// One that was not asked for: it tells how the job stands.
+    Unasked(Event),
     /// Events are missing here.
     Gap(Gap),
     /// The stream was made anew: ids start again.
@@ -375,8 +377,9 @@ impl Conversation {
         let mut items = Vec::with_capacity(events.len());
         for json in events {
             let event = Event::read(json)?;
-            if self.is_new(&event) && self.is_wanted(&event) {
-                items.push(Item::Event(event));
+            if self.is_new(&event) {
+                let is_wanted = self.is_wanted(&event);
+                items.push(if is_wanted { Item::Event(event) } else { Item::Unasked(event) });
             }
         }
         Ok(items)

@@ -6,6 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::header;
 use hyper::upgrade::Upgraded;
 use hyper_tungstenite::WebSocketStream;
+use hyper_tungstenite::tungstenite::error::ProtocolError;
 use hyper_tungstenite::tungstenite::handshake::client::generate_key;
 use hyper_tungstenite::tungstenite::handshake::derive_accept_key;
 use hyper_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -154,6 +155,9 @@ fn closed(frame: Option<CloseFrame>) -> Lost {
 
 fn lost(error: &Error) -> Lost {
     match error {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Lost::without_a_word("the connection broke")
+        }
         Error::Capacity(_) | Error::Protocol(_) | Error::Utf8(_) => {
             Lost::without_a_word(format!("not the WebSocket of a gateway: {error}"))
         }
