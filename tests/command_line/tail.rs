@@ -250,18 +250,24 @@ fn file_of(text: &str) -> tempfile::NamedTempFile {
     file
 }
 
-async fn until_renewed(tail: &mut Running, file: &tempfile::NamedTempFile, expires: u64) {
-    tail.until(is_live).await;
+/// Waits until the token has expired, in whose place there is another one; what was told before.
+async fn until_renewed(
+    tail: &mut Running,
+    file: &tempfile::NamedTempFile,
+    expires: u64,
+) -> Vec<Value> {
+    let told = tail.until(is_live).await;
     std::fs::write(file.path(), token(&watching(&["optimization/*"]))).expect("a written file");
     while now() <= expires + 1 {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    told
 }
 
 #[tokio::test]
 async fn a_token_in_a_file_is_renewed_before_it_expires() {
     let stage = guarded().await;
-    stage.publisher.publish("watched", "job_started", &json!({})).await;
+    let mut ids = vec![stage.publisher.publish("watched", "job_started", &json!({})).await];
     let without = Program::at(&stage, &["tail", "watched"]).run().await;
     assert_eq!(without.code, Some(5), "{without:?}");
     assert!(without.stderr.contains("--token-file"), "{without:?}");
@@ -271,11 +277,14 @@ async fn a_token_in_a_file_is_renewed_before_it_expires() {
     let path = file.path().to_str().expect("a path in UTF-8").to_owned();
     let words = ["tail", "watched", "-o", "json", "--states", "--token-file", &path];
     let mut tail = Program::at(&stage, &words).start();
-    until_renewed(&mut tail, &file, expires).await;
-    let id = stage.publisher.publish("watched", "job_completed", &json!({})).await;
+    let mut lines = until_renewed(&mut tail, &file, expires).await;
+    ids.push(stage.publisher.publish("watched", "job_completed", &json!({})).await);
     let (rest, code) = tail.rest().await;
-    assert_eq!((event_ids(&rest), code), (vec![id], Some(0)));
-    assert!(!states(&rest).contains(&"reconnecting"), "{rest:?}");
+    lines.extend(rest);
+    assert_eq!((event_ids(&lines), code), (ids, Some(0)), "{lines:?}");
+    assert!(!states(&lines).contains(&"reconnecting"), "{lines:?}");
+    let live = lines.iter().position(is_live);
+    assert!(live > lines.iter().position(|line| line["event"]["id"] == 1), "{lines:?}");
 }
 
 #[tokio::test]

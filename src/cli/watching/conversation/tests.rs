@@ -161,3 +161,12 @@ fn what_is_not_known_is_passed_over_and_what_makes_no_sense_is_not() {
         assert!(matches!(trouble, Trouble::Strange(_)), "{trouble:?}");
     }
 }
+
+#[test]
+fn a_position_below_what_was_promised_is_not_the_end_of_the_history() {
+    let mut conversation = subscribed(Some(0), 3);
+    told(&mut conversation, json!({"type":"position","jobId":"7","id":0,"caughtUp":true}));
+    assert!(!conversation.is_up_to_date());
+    told(&mut conversation, json!({"type":"position","jobId":"7","id":3,"caughtUp":true}));
+    assert!(conversation.is_up_to_date());
+}
