@@ -2,7 +2,8 @@
 
 For tests that play the same scenario to every client. The argument is one JSON object: url, kind, job,
 after, epoch, onTruncated, token (text, or {"file": path}), transport ("websocket" alone), idleSeconds (a
-pause after each event), waitForJob, until ("end", "forever", {"id": n} or {"seconds": n}). `JOBWIRE_BIN` is the program.
+pause after each event), waitForJob, until ("end", "forever", {"id": n} or {"seconds": n}). `JOBWIRE_BIN`
+is the program.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def scenario() -> dict[str, Any]:
         given = json.loads(text)
     except ValueError:
         wrong("one argument is wanted, a JSON object")
-    if not isinstance(given, dict) or not all(isinstance(given.get(name), str) for name in ("url", "kind", "job")):
+    names = ("url", "kind", "job")
+    if not isinstance(given, dict) or not all(isinstance(given.get(name), str) for name in names):
         wrong("url, kind and job have to be texts")
     if given.get("transport", "websocket") != "websocket":
         wrong('transport has to be "websocket"')
@@ -45,7 +47,8 @@ def scenario() -> dict[str, Any]:
 def command(given: dict[str, Any]) -> list[str]:
     """Return what a person would type."""
     after = given.get("after")
-    words = [os.environ["JOBWIRE_BIN"], "tail", given["job"], "--kind", given["kind"], "--url", given["url"]]
+    words = [os.environ["JOBWIRE_BIN"], "tail", given["job"], "--kind", given["kind"]]
+    words += ["--url", given["url"]]
     words += ["--output", "json", "--states", "--after", "now" if after is None else str(after)]
     # The test says when it is over.
     words += ["--give-up", "1h"]

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Events before the connection is cut, and after it.
 const HALF: usize = 3;
 
-/// Whether the gateway answers, and takes our token. `None`: it does.
+/// Whether the gateway answers, and takes our token.
 pub(super) async fn gateway(gateway: &Gateway) -> Check {
     let address = gateway.address();
     match gateway.jobs("?limit=1").await {

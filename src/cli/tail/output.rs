@@ -44,6 +44,8 @@ pub(super) struct Output {
     talk: Palette,
     waiting: Vec<u8>,
     reader: Reader,
+    /// Whether the first state was told.
+    has_begun: bool,
     /// Whether a lost connection was told, and none since.
     is_lost: bool,
     outcome: Option<Outcome>,
@@ -70,6 +72,7 @@ impl Output {
             talk: Palette::of(&io::stderr()),
             waiting: Vec::new(),
             reader: Reader::Listening,
+            has_begun: false,
             is_lost: false,
             outcome: None,
             failure: None,
@@ -151,12 +154,9 @@ impl Output {
         self.typed("state", &name_and_reason(name, reason))?;
         match state {
             State::Reconnecting(reason) => self.lost(reason),
-            State::Connecting(reason)
-                if reason.contains("again in") || reason.contains("not there") =>
-            {
-                self.lost(reason)
-            }
-            State::Connecting(_) => Ok(()),
+            // That it begins is no news.
+            State::Connecting(_) if !std::mem::replace(&mut self.has_begun, true) => Ok(()),
+            State::Connecting(reason) => self.lost(reason),
             State::Ended(outcome) => {
                 self.outcome = Some(*outcome);
                 Ok(())
