@@ -41,8 +41,6 @@ pub(in crate::cli) enum GatewayError {
         reason: String,
         /// How long it asks to be left alone, if it does.
         wait: Option<Duration>,
-        /// The code of its answer, if there was one.
-        code: Option<String>,
     },
     /// It does not want to, and will not later.
     #[error("{sentence} ({code})")]
@@ -61,7 +59,7 @@ pub(in crate::cli) enum GatewayError {
 
 impl GatewayError {
     fn unreachable(reason: impl Into<String>) -> Self {
-        Self::Unreachable { reason: reason.into(), wait: None, code: None }
+        Self::Unreachable { reason: reason.into(), wait: None }
     }
 }
 
@@ -292,7 +290,7 @@ async fn refusal(answer: Response<Incoming>) -> GatewayError {
     let sentence = told.error.unwrap_or_else(|| format!("the answer was {status}"));
     if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
         let wait = wait.map(|wait| wait.min(LONGEST_WAIT));
-        return GatewayError::Unreachable { reason: sentence, wait, code: told.code };
+        return GatewayError::Unreachable { reason: sentence, wait };
     }
     let code = told.code.unwrap_or_else(|| match status {
         StatusCode::UNAUTHORIZED => "UNAUTHORIZED".into(),

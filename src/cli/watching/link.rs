@@ -68,7 +68,6 @@ impl Link {
         let slow = || GatewayError::Unreachable {
             reason: format!("{} does not answer within {PATIENCE:?}", gateway.address()),
             wait: None,
-            code: None,
         };
         timeout(PATIENCE, Self::upgraded(gateway)).await.unwrap_or_else(|_| Err(slow()))
     }
