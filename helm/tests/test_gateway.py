@@ -89,6 +89,26 @@ def test_the_job_makes_a_stream_that_the_gateway_becomes_ready_with(chart, jobwi
         assert gateway.stop() == 0
 
 
+def test_helm_test_finds_nothing_wrong_and_says_what_it_could_not_look_at(
+    chart, jobwire, nats, secrets, tmp_path
+):
+    release = chart.render(values_of(next(path for path in MATRIX if path.stem == "user-and-password")))
+    node = Node(tmp_path, release, secrets, nats)
+    code, told = node.run(jobwire, release.one("Job")["spec"]["template"])
+    assert code == 0, told
+    with Gateway(node, jobwire, release.gateway()) as gateway:
+        eventually(lambda: gateway.probe("readiness") == 200, gateway.said)
+        doctor = release.one("Pod")
+        (url,) = (one for one in doctor["spec"]["containers"][0]["env"] if one["name"] == "JOBWIRE_URL")
+        url["value"] = "http://" + gateway.told(r"^listening on (.+)$")
+        code, told = node.run(jobwire, doctor)
+        assert code == 0, told
+        assert re.search(r"^passed +permissions ", told, re.MULTILINE), told
+        # This gateway only reads, and no producer was named.
+        assert re.search(r"^skipped +round-trip .*Publishing is off", told, re.MULTILINE), told
+        assert gateway.stop() == 0
+
+
 def test_the_gateways_own_rights_would_not_do_for_the_job(chart, jobwire, nats, secrets, tmp_path):
     """Else nobody would notice if the Job got the gateway's."""
     release = chart.render(

@@ -421,6 +421,20 @@ def test_the_test_pod_has_the_environment_of_the_gateway(chart):
     assert environment(doctor)["JOBWIRE_URL"] == "http://demo-jobwire.apps.svc:80"
 
 
+def test_the_test_pod_has_a_token_and_an_environment_of_its_own(chart):
+    tests = {
+        "kind": "training",
+        "token": {"secret": {"name": "watcher", "key": "jwt"}},
+        "extraEnv": [{"name": "JOBWIRE_PRODUCER_USER", "value": "training_producer"}],
+    }
+    release = chart.render(with_nats(tests=tests))
+    given = environment(release.one("Pod")["spec"]["containers"][0])
+    assert given["JOBWIRE_TOKEN"] == {"secretKeyRef": {"name": "watcher", "key": "jwt"}}
+    assert given["JOBWIRE_DOCTOR_KIND"] == "training"
+    assert given["JOBWIRE_PRODUCER_USER"] == "training_producer"
+    assert not {"JOBWIRE_TOKEN", "JOBWIRE_PRODUCER_USER"} & environment(container(release)).keys()
+
+
 def test_objects_of_ones_own_are_templates(chart):
     objects = [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "{{ .Release.Name }}-x"}},

@@ -94,7 +94,7 @@ impl Drop for Child {
 /// The settings as the environment variables they are read from; `None`: not to be set.
 ///
 /// Not as arguments, since everybody on the machine can read those.
-fn environment(nats: &NatsSettings) -> [(&'static str, Option<String>); 13] {
+fn environment(nats: &NatsSettings) -> [(&'static str, Option<String>); 15] {
     let path = |path: &Option<std::path::PathBuf>| {
         path.as_ref().map(|path| path.to_string_lossy().into_owned())
     };
@@ -104,6 +104,9 @@ fn environment(nats: &NatsSettings) -> [(&'static str, Option<String>); 13] {
         ("NATS_NKEY", path(&nats.nkey)),
         ("NATS_USER", nats.user.clone()),
         ("NATS_PASSWORD", nats.password.clone()),
+        // What these would add is not in the settings, so it is not wanted.
+        ("NATS_TOKEN", None),
+        ("NATS_CONTEXT", None),
         ("NATS_CA", path(&nats.tls_ca)),
         ("NATS_CERT", path(&nats.tls_cert)),
         ("NATS_KEY", path(&nats.tls_key)),

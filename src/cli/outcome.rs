@@ -1,7 +1,10 @@
 //! How a command ended, as an exit code and one sentence.
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use super::publish::CarrierError;
+use super::watching::GatewayError;
 use crate::config::ConfigError;
 use crate::http::BindError;
 use crate::journal::connection::ConnectError;
@@ -15,8 +18,14 @@ pub enum FailureKind {
     Failed,
     /// Wrong usage or configuration: 2.
     Usage,
-    /// NATS cannot be reached: 3.
+    /// NATS or the gateway cannot be reached: 3.
     Unreachable,
+    /// Events are missing: 4.
+    Gap,
+    /// The gateway does not want it: 5.
+    Refused,
+    /// Somebody pressed Ctrl-C, and knows: 130, without a word.
+    Interrupted,
 }
 
 /// A failure of a command that no library error says.
@@ -40,21 +49,43 @@ impl Failure {
         Self { kind: FailureKind::Usage, sentence: sentence.into() }
     }
 
-    /// NATS cannot be reached.
+    /// NATS or the gateway cannot be reached.
     pub fn unreachable(sentence: impl Into<String>) -> Self {
         Self { kind: FailureKind::Unreachable, sentence: sentence.into() }
+    }
+
+    /// Events are missing.
+    pub fn gap(sentence: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Gap, sentence: sentence.into() }
+    }
+
+    /// The gateway does not want it.
+    pub fn refused(sentence: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Refused, sentence: sentence.into() }
+    }
+
+    /// Somebody pressed Ctrl-C.
+    pub fn interrupted() -> Self {
+        Self { kind: FailureKind::Interrupted, sentence: String::new() }
     }
 }
 
 /// Prints a failure and gives the exit code.
 pub(super) fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    eprintln!("jobwire: {}", sentence(&error));
-    match kind(&error) {
-        FailureKind::Failed => ExitCode::from(1),
-        FailureKind::Usage => ExitCode::from(2),
-        FailureKind::Unreachable => ExitCode::from(3),
+    let kind = kind(&error);
+    if kind != FailureKind::Interrupted {
+        // Nobody has to listen.
+        let _ = writeln!(std::io::stderr(), "jobwire: {}", sentence(&error));
     }
+    ExitCode::from(match kind {
+        FailureKind::Failed => 1,
+        FailureKind::Usage => 2,
+        FailureKind::Unreachable => 3,
+        FailureKind::Gap => 4,
+        FailureKind::Refused => 5,
+        FailureKind::Interrupted => 130,
+    })
 }
 
 /// The error and its causes; a cause that the text tells already is left out.
@@ -86,6 +117,18 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> Option<FailureKind> {
                 FailureKind::Unreachable
             }
         });
+    }
+    if let Some(error) = error.downcast_ref::<GatewayError>() {
+        return Some(match error {
+            GatewayError::Unreachable { .. } => FailureKind::Unreachable,
+            GatewayError::Refused { status, .. } if matches!(status.as_u16(), 401 | 403) => {
+                FailureKind::Refused
+            }
+            GatewayError::Refused { .. } | GatewayError::Strange(_) => FailureKind::Failed,
+        });
+    }
+    if let Some(CarrierError::Http(error)) = error.downcast_ref::<CarrierError>() {
+        return kind_of(error);
     }
     if let Some(ApplyError::Unreachable { .. }) = error.downcast_ref::<ApplyError>() {
         return Some(FailureKind::Unreachable);

@@ -7,7 +7,7 @@ use async_nats::jetstream::{self, context::GetStreamErrorKind};
 use clap::{Args, Subcommand};
 
 use super::outcome::Failure;
-use crate::config::{LogFormat, NatsConfig, NatsSettings};
+use crate::config::{LogFormat, NatsConfig, PersonalNatsSettings};
 use crate::journal::connection::{connect, jetstream};
 use crate::journal::stream::{Applied, StreamDefinition, Verdict, apply, verify};
 use crate::telemetry;
@@ -36,13 +36,13 @@ struct ApplyArguments {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=5))]
     replicas: Option<u8>,
     #[command(flatten)]
-    nats: NatsSettings,
+    nats: PersonalNatsSettings,
 }
 
 #[derive(Args, Debug)]
 struct VerifyArguments {
     #[command(flatten)]
-    nats: NatsSettings,
+    nats: PersonalNatsSettings,
 }
 
 pub(super) fn run(arguments: StreamArguments) -> anyhow::Result<()> {

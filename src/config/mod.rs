@@ -6,6 +6,7 @@
 //! values, so that a mistake is told before any socket is bound.
 
 mod clients;
+mod context;
 mod nats;
 pub mod routes;
 mod tls;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{AuthConfig, AuthSettings};
 use crate::origin::AllowedOrigins;
 pub use clients::{ClientLimits, ConnectionLimits, connect_rate};
+pub use context::PersonalNatsSettings;
 pub use nats::{NatsConfig, NatsIdentity, NatsSettings};
 use routes::{RouteSettings, Routes};
 pub use tls::{TlsConfig, TlsSettings};

@@ -37,6 +37,10 @@ pub struct NatsSettings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// Token, for a server that asks for no more than that. Only a person gives one.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub token: Option<String>,
     /// Certificate authority that the server's certificate is checked against (PEM)
     #[arg(long = "nats-tls-ca", env = "NATS_CA", value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +107,8 @@ pub enum NatsIdentity {
     Nkey(PathBuf),
     /// User name and password.
     Password(String, String),
+    /// Nothing but a token.
+    Token(String),
 }
 
 impl NatsSettings {
@@ -145,6 +151,7 @@ impl NatsSettings {
             self.credentials.map(NatsIdentity::Credentials),
             self.nkey.map(NatsIdentity::Nkey),
             password,
+            self.token.map(NatsIdentity::Token),
         ]
         .into_iter()
         .flatten();

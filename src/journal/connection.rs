@@ -212,6 +212,7 @@ async fn with_identity(
         NatsIdentity::Password(user, password) => {
             Ok(options.user_and_password(user.clone(), password.clone()))
         }
+        NatsIdentity::Token(token) => Ok(options.token(token.clone())),
         NatsIdentity::Nkey(path) => {
             Ok(options.nkey(read("nats.nkey", path).await?.trim().to_owned()))
         }

