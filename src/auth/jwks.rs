@@ -43,6 +43,10 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// The words of [`FetchError::label`].
+    pub const LABELS: [&str; 6] =
+        ["file", "unreachable", "status", "too_large", "set", "timed_out"];
+
     /// A word for metrics; one of a fixed few.
     pub fn label(&self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::denials::Denials;
+use super::request_counts::{Outcome, RequestCounts, RequestKind};
 use crate::event::{JobKey, MAX_EVENT, MAX_EVENT_TYPE, NameError, check_name};
 use crate::subject::SubjectTemplate;
 
@@ -91,6 +92,7 @@ pub struct Publisher {
     subjects: Arc<SubjectTemplate>,
     patience: Duration,
     denials: Denials,
+    requests: RequestCounts,
 }
 
 impl Publisher {
@@ -102,12 +104,19 @@ impl Publisher {
             subjects: Arc::default(),
             patience: DEFAULT_PATIENCE,
             denials: Denials::default(),
+            requests: RequestCounts::default(),
         }
     }
 
     /// Knows what is denied on the connection it publishes over, and does not wait for it.
     pub fn with_denials(mut self, denials: Denials) -> Self {
         self.denials = denials;
+        self
+    }
+
+    /// Counts what it asks for among the requests of the connection.
+    pub fn with_counts(mut self, requests: RequestCounts) -> Self {
+        self.requests = requests;
         self
     }
 
@@ -181,7 +190,14 @@ impl Publisher {
         let mut attempts = 0;
         loop {
             let sending = self.attempt(&subject, &message, deadline);
-            let error = match self.denials.begin(subject.as_str()).answered(sending).await {
+            let answered = self.denials.begin(subject.as_str()).answered(sending).await;
+            let outcome = match &answered {
+                Ok(Ok(_)) => Outcome::Ok,
+                Ok(Err(error)) => Outcome::of(error),
+                Err(_) => Outcome::Denied,
+            };
+            self.requests.count(RequestKind::Publish, outcome);
+            let error = match answered {
                 Ok(Ok(acknowledgement)) => return Ok(acknowledgement),
                 Ok(Err(error)) => error,
                 Err(denial) => return Err(self.refused(denial.to_string())),

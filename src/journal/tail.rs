@@ -54,6 +54,10 @@ pub struct StreamState {
     pub first: u64,
     /// Last sequence that was given out.
     pub last: u64,
+    /// Bytes that are stored.
+    pub bytes: u64,
+    /// Consumers that the stream has.
+    pub consumers: u64,
     /// When the leader said so.
     pub checked_at: Instant,
 }
@@ -93,6 +97,11 @@ pub enum TailStatus {
 }
 
 impl TailStatus {
+    /// Whether messages of the stream come in.
+    pub fn is_reading(&self) -> bool {
+        matches!(self, Self::CatchingUp | Self::Following)
+    }
+
     /// Whether watchers may be sent here.
     pub fn is_ready(&self) -> bool {
         matches!(self, Self::Following | Self::Interrupted(_))
@@ -117,10 +126,16 @@ impl std::fmt::Display for TailStatus {
     }
 }
 
+/// Why a tail restarts: the words that [`TailObserver::restarted`] is given.
+pub const RESTART_REASONS: [&str; 7] =
+    ["silent", "gap", "gone", "request", "unsuitable", "stalled", "doubtful"];
+
 /// Counts that the owner exports.
 pub trait TailObserver: Send + Sync {
-    /// The tail restarts, with a reason from a closed set.
+    /// The tail restarts, for one of [`RESTART_REASONS`].
     fn restarted(&self, reason: &'static str);
+    /// Messages have come, with so many bytes of payload.
+    fn received(&self, messages: usize, bytes: usize);
 }
 
 /// Why one incarnation of the consumer ended.
@@ -335,6 +350,8 @@ impl<F: Follower> Tail<F> {
         self.follower.observe(StreamState {
             first: report.first,
             last: report.last,
+            bytes: report.bytes,
+            consumers: report.consumers,
             checked_at: report.at,
         });
         if let Some(head) = &mut self.head
@@ -429,6 +446,8 @@ impl<F: Follower> Tail<F> {
                 payload: &delivered.message.payload,
             })
             .collect();
+        let bytes = arrivals.iter().map(|arrival| arrival.payload.len()).sum();
+        self.observer.received(arrivals.len(), bytes);
         self.follower.take(&arrivals);
         if let Some(head) = &mut self.head {
             head.id = newest.id;
@@ -449,7 +468,9 @@ impl<F: Follower> Tail<F> {
         let report = match report {
             Ok(report) => report,
             // The consumer may be better off than the API; its own silence decides.
-            Err(RequestError::Unreachable(_) | RequestError::Denied(_)) => return Ok(()),
+            Err(
+                RequestError::Unreachable(_) | RequestError::NoResponders | RequestError::Denied(_),
+            ) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         if self.head.as_ref().is_some_and(|head| head.epoch != report.epoch) {

@@ -9,6 +9,7 @@ use super::connection::Session;
 use super::delivery::Watch;
 use super::ending::Ending;
 use super::event_pipe::Opening;
+use super::metrics::SubscriptionEnd;
 use super::read_refusal::ReadRefusal;
 use super::refusals::Reason;
 use crate::config::routes::{Dialect, Start};
@@ -49,7 +50,7 @@ impl Session {
             None => return,
         };
         match job.resolve(&self.profile.kind) {
-            Ok(key) if !subscribe => self.forget(&key),
+            Ok(key) if !subscribe => self.forget(&key, SubscriptionEnd::Client),
             // Subscribing again to the same job does nothing.
             Ok(key) if self.state.borrow().subscriptions.contains_key(&key) => {}
             Ok(key) if !self.may_watch(&key) => {

@@ -13,6 +13,7 @@ use super::clock;
 use super::connection::Session;
 use super::distribution::Due;
 use super::ending::Ending;
+use super::metrics::SubscriptionEnd;
 use super::worker::{Feed, Worker};
 use crate::dialect::optimization::{Batch, Naming};
 use crate::dialect::{Form, encode, standing};
@@ -57,6 +58,11 @@ pub struct Watch {
     pub(super) turn: Cell<Turn>,
     /// When a waiting subscription must be looked at.
     pub(super) until: Cell<Option<Instant>>,
+    pub(super) subscribed_at: Instant,
+    /// It was at the end of the stream, or has seen the job's end.
+    pub(super) caught_up: Cell<bool>,
+    /// Place in the worker's list of those that have fallen behind.
+    pub(super) behind_place: Cell<usize>,
 }
 
 /// Where a subscription is in its connection's rounds.
@@ -229,6 +235,7 @@ impl Session {
         }
         self.event_at.set(self.worker.now());
         if frame.ends && self.ends_with_its_job() {
+            self.note_caught_up(watch, clock::now());
             self.end(Ending::JobEnded);
         }
     }
@@ -237,6 +244,9 @@ impl Session {
     pub(super) fn queue(&self, watch: &Rc<Watch>) {
         if watch.turn.get() == Turn::Waiting {
             watch.turn.set(Turn::Queued);
+            if watch.caught_up.get() {
+                self.worker.behind.add(watch);
+            }
             self.state.borrow_mut().ready.push_back(Rc::clone(watch));
         }
     }
@@ -284,7 +294,7 @@ impl Session {
             Step::Tell(notice) => Some(self.tell(watch, &notice)),
             Step::End(notice) => {
                 self.tell(watch, &notice);
-                self.forget(&watch.job);
+                self.forget(&watch.job, SubscriptionEnd::of(&notice));
                 None
             }
             Step::ReadWindow { after, through } => {
@@ -294,11 +304,22 @@ impl Session {
             Step::Wait(until) => {
                 watch.turn.set(Turn::Waiting);
                 watch.until.set(until);
+                if watch.machine.borrow().is_following() {
+                    self.note_caught_up(watch, now);
+                }
                 if let Some(until) = until {
                     self.worker.arm(self, until);
                 }
                 None
             }
+        }
+    }
+
+    /// Everything older was sent; counted the first time.
+    fn note_caught_up(&self, watch: &Watch, now: Instant) {
+        if !watch.caught_up.replace(true) {
+            self.metrics().catching_up.dec();
+            self.metrics().caught_up.observe((now - watch.subscribed_at).as_secs_f64());
         }
     }
 

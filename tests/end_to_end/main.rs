@@ -28,6 +28,7 @@ mod field_clients;
 mod hostile;
 mod http;
 mod limits;
+mod metrics;
 mod origins;
 mod polling;
 mod privileges;
