@@ -81,8 +81,7 @@ pub fn histogram(
     help: &str,
     buckets: &[f64],
 ) -> prometheus::Result<Histogram> {
-    let histogram =
-        Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
     registry.register(Box::new(histogram.clone()))?;
     Ok(histogram)
 }

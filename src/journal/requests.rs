@@ -179,11 +179,14 @@ impl StreamApi {
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, RequestError> {
         let answered = Self::answered(&self.attempt(operation), answer).await;
-        self.count(kind, match &answered {
-            Ok(Ok(_)) => Outcome::Ok,
-            Ok(Err(error)) => Outcome::of(error),
-            Err(error) => error.outcome(),
-        });
+        self.count(
+            kind,
+            match &answered {
+                Ok(Ok(_)) => Outcome::Ok,
+                Ok(Err(error)) => Outcome::of(error),
+                Err(error) => error.outcome(),
+            },
+        );
         answered
     }
 
@@ -228,15 +231,16 @@ impl StreamApi {
     /// [`RequestError::NoMessage`] if it is gone or was never there.
     pub async fn fingerprint(&self, sequence: u64) -> Result<Fingerprint, RequestError> {
         let stream = self.stream().await?;
-        let message = self.ask(RequestKind::MessageGet, "STREAM.MSG.GET", stream.get_raw_message(sequence)).await?.map_err(
-            |error| match error.kind() {
+        let message = self
+            .ask(RequestKind::MessageGet, "STREAM.MSG.GET", stream.get_raw_message(sequence))
+            .await?
+            .map_err(|error| match error.kind() {
                 RawMessageErrorKind::NoMessageFound => RequestError::NoMessage,
                 RawMessageErrorKind::JetStream(refusal) => {
                     RequestError::Refused(refusal.to_string())
                 }
                 _ => RequestError::Unreachable(error.to_string()),
-            },
-        )?;
+            })?;
         Ok(Fingerprint {
             stored_at: nanoseconds(message.time),
             subject: message.subject.as_str().into(),
@@ -251,8 +255,13 @@ impl StreamApi {
         let report = self.report().await?;
         let stream = self.stream().await?;
         let filter = self.subjects.job_filter(job);
-        let answer =
-            self.ask(RequestKind::MessageGet, "STREAM.MSG.GET", stream.get_last_raw_message_by_subject(&filter)).await?;
+        let answer = self
+            .ask(
+                RequestKind::MessageGet,
+                "STREAM.MSG.GET",
+                stream.get_last_raw_message_by_subject(&filter),
+            )
+            .await?;
         let last = match answer {
             Ok(message) => Some(message.sequence),
             Err(error) => match error.kind() {

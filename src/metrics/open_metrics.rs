@@ -93,7 +93,8 @@ pub fn is_wanted(accept: &str) -> bool {
                 let mut pairs = parameters.iter().filter_map(|pair| pair.split_once('='));
                 pairs.find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
             };
-            let other_version = wanted == OPEN_METRICS && of("version").is_some_and(|v| v != "1.0.0");
+            let other_version =
+                wanted == OPEN_METRICS && of("version").is_some_and(|v| v != "1.0.0");
             let is_it = media_type.eq_ignore_ascii_case(wanted) && !other_version;
             is_it.then(|| of("q").map_or(Some(1.0), |quality| quality.parse::<f64>().ok()))?
         });

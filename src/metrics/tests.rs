@@ -53,7 +53,8 @@ fn the_documented_table_is_what_a_gateway_exposes() {
     let families = ours(metrics(Vec::new()).gather(&observed()));
     let table: String = families.iter().map(row).collect();
     let told = include_str!("../../docs/metrics.md").lines();
-    let told: String = told.filter(|line| line.starts_with("| `")).map(|l| format!("{l}\n")).collect();
+    let told: String =
+        told.filter(|line| line.starts_with("| `")).map(|l| format!("{l}\n")).collect();
     assert!(told == table, "docs/metrics.md should have this table:\n\n{table}");
 }
 

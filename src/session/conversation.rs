@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::clock;
 use super::connection::Session;
 use super::delivery::Watch;
 use super::ending::Ending;
@@ -163,6 +164,7 @@ impl Session {
         if let Some(encoded) = encoded.filter(|encoded| !encoded.message.is_empty()) {
             self.state.borrow_mut().socket.push(encoded.message);
         }
+        self.note_caught_up(watch, clock::now());
         self.end(Ending::JobEnded);
         None
     }

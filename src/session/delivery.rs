@@ -316,7 +316,7 @@ impl Session {
     }
 
     /// Everything older was sent; counted the first time.
-    fn note_caught_up(&self, watch: &Watch, now: Instant) {
+    pub(super) fn note_caught_up(&self, watch: &Watch, now: Instant) {
         if !watch.caught_up.replace(true) {
             self.metrics().catching_up.dec();
             self.metrics().caught_up.observe((now - watch.subscribed_at).as_secs_f64());

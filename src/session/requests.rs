@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::behind::NOWHERE;
 use super::clock;
 use super::connection::Session;
-use super::behind::NOWHERE;
 use super::delivery::{Turn, Watch};
 use super::metrics::SubscriptionEnd;
 use super::refusals::Reason;

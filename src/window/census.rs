@@ -101,7 +101,10 @@ impl Census {
     pub fn counts(&self) -> impl Iterator<Item = (&str, Meaning, u64)> {
         let named = self.kinds.iter().map(|(kind, counts)| (&**kind, counts));
         named.chain([(OTHER_KIND, &self.others)]).flat_map(|(kind, counts)| {
-            Meaning::ALL.into_iter().zip(counts).map(move |(meaning, count)| (kind, meaning, *count))
+            Meaning::ALL
+                .into_iter()
+                .zip(counts)
+                .map(move |(meaning, count)| (kind, meaning, *count))
         })
     }
 }
