@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::outcome::Failure;
 use super::signals::StopSignals;
 use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
@@ -26,6 +27,7 @@ use crate::journal::tail::{Tail, TailStatus};
 use crate::metrics::{Metrics, Observed, ObservedStream};
 use crate::session::{Source, WorkerSettings};
 use crate::tls::{Reload, TlsAccept};
+use crate::traces;
 use crate::vital;
 use crate::window::Window;
 
@@ -47,6 +49,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
+    let exporting = traces::start().map_err(|error| Failure::usage(error.to_string()))?;
     let connections = Connections::open(&config.nats).await?;
     let listeners = Listeners::bind(&config)?;
     let metrics = Arc::new(Metrics::new(&config.routes)?);
@@ -109,6 +112,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     signals.next().await;
     drain_connections(&drain_sender, config.timing.drain, &public.places, &mut signals).await;
+    if let Some(exporting) = exporting {
+        exporting.end().await;
+    }
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use super::denials::Denials;
 use super::request_counts::{Outcome, RequestCounts, RequestKind};
 use crate::event::{JobKey, MAX_EVENT, MAX_EVENT_TYPE, NameError, check_name};
 use crate::subject::SubjectTemplate;
+use crate::traces::{Parent, ShortSpan};
 
 /// Longest de-duplication key, in bytes.
 pub const MAX_KEY: usize = 256;
@@ -166,13 +167,23 @@ impl Publisher {
         headers: HeaderMap,
     ) -> Result<Published, PublishError> {
         check(event_type, &payload, key)?;
-        let message = PublishMessage::build()
-            .payload(payload)
-            .headers(self.with_our_headers(headers, job, key));
-        let acknowledgement =
-            self.until_acknowledged(self.subjects.event_subject(job, event_type), message);
-        let PublishAck { sequence, duplicate, .. } = acknowledgement.await?;
-        Ok(Published { id: sequence, duplicate })
+        let mut span = ShortSpan::producing("publish", &Parent::of_message(&headers));
+        span.note("messaging.system", "nats");
+        span.note_job(job);
+        let mut headers = self.with_our_headers(headers, job, key);
+        span.write_to(&mut headers);
+        let message = PublishMessage::build().payload(payload).headers(headers);
+        let subject = self.subjects.event_subject(job, event_type);
+        match self.until_acknowledged(subject, message).await {
+            Ok(PublishAck { sequence, duplicate, .. }) => {
+                span.note("jobwire.event.id", i64::try_from(sequence).unwrap_or(i64::MAX));
+                Ok(Published { id: sequence, duplicate })
+            }
+            Err(error) => {
+                span.fail(error.to_string());
+                Err(error)
+            }
+        }
     }
 
     fn with_our_headers(&self, mut headers: HeaderMap, job: &JobKey, key: &str) -> HeaderMap {

@@ -4,6 +4,8 @@
 //! the one it knew: the same creation time, and the same message at the head; anything else,
 //! confirmed twice, is a new incarnation. What it reads goes to a [`Follower`].
 
+mod status;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
 use super::requests::{Fingerprint, RequestError, StreamApi, StreamReport};
 use super::stream::{Unsuitable, verify};
+pub use status::TailStatus;
 
 /// Messages of one pull; the next is asked for when half of them have come.
 const PULL: usize = 2_000;
@@ -75,55 +78,6 @@ pub trait Follower: Send + Sync {
     fn observe(&self, state: StreamState);
     /// Bytes of payload that are worth reading at the start.
     fn appetite(&self) -> u64;
-}
-
-/// How the tail is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TailStatus {
-    /// No answer from NATS yet.
-    Connecting(String),
-    /// The stream does not exist.
-    NoStream(String),
-    /// The stream cannot be used as it is.
-    Unsuitable(String),
-    /// NATS does not permit our user what it needs.
-    Denied(String),
-    /// Reading up to the end that was seen at the start.
-    CatchingUp,
-    /// Following the end.
-    Following,
-    /// Was following, and lost NATS or its consumer; the window still serves.
-    Interrupted(String),
-}
-
-impl TailStatus {
-    /// Whether messages of the stream come in.
-    pub fn is_reading(&self) -> bool {
-        matches!(self, Self::CatchingUp | Self::Following)
-    }
-
-    /// Whether watchers may be sent here.
-    pub fn is_ready(&self) -> bool {
-        matches!(self, Self::Following | Self::Interrupted(_))
-    }
-}
-
-impl std::fmt::Display for TailStatus {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Connecting(reason) => write!(formatter, "waiting for NATS: {reason}"),
-            Self::NoStream(name) => {
-                write!(formatter, "there is no stream {name}; `jobwire stream apply` makes one")
-            }
-            Self::Unsuitable(reason) => write!(formatter, "the stream is unsuitable: {reason}"),
-            Self::Denied(reason) => formatter.write_str(reason),
-            Self::CatchingUp => formatter.write_str("reading the newest part of the stream"),
-            Self::Following => formatter.write_str("following the stream"),
-            Self::Interrupted(reason) => {
-                write!(formatter, "interrupted, serving from memory: {reason}")
-            }
-        }
-    }
 }
 
 /// Why a tail restarts: the words that [`TailObserver::restarted`] is given.

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::delivery::Watch;
+use super::watch::Watch;
 
 /// No place in the list.
 pub const NOWHERE: usize = usize::MAX;

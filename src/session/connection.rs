@@ -11,18 +11,20 @@ use std::time::{Duration, Instant, SystemTime};
 use foldhash::HashMap;
 
 use super::clock;
-use super::delivery::{Asking, Watch};
+use super::delivery::Asking;
 use super::ending::Ending;
 use super::endpoint::Endpoint;
 use super::metrics::{SessionMetrics, SubscriptionEnd};
 use super::refusals::Reason;
 use super::socket::{Incoming, MAX_MESSAGE};
+use super::watch::Watch;
 use super::worker::Worker;
 use crate::auth::Grant;
 use crate::config::routes::{OnTokenExpiry, Route};
 use crate::event::JobKey;
 use crate::journal::{Incarnation, Question};
 use crate::rate::Bucket;
+use crate::traces::Parent;
 
 /// Messages taken from a client before others get a turn.
 const MESSAGES: usize = 32;
@@ -52,6 +54,8 @@ pub struct Profile {
     pub epoch: Option<Box<str>>,
     /// What the client's token allows; `None`: everything, nobody asks for tokens.
     pub grant: Option<Grant>,
+    /// What the traces of its subscriptions belong to.
+    pub trace: Parent,
     /// Every message is sent back, and means nothing.
     #[cfg(feature = "conformance")]
     pub echo: bool,
@@ -67,6 +71,7 @@ impl Profile {
             after: None,
             epoch: None,
             grant: None,
+            trace: Parent::default(),
             #[cfg(feature = "conformance")]
             echo: false,
         }

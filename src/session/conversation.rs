@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::clock;
 use super::connection::Session;
-use super::delivery::Watch;
 use super::ending::Ending;
 use super::event_pipe::Opening;
 use super::metrics::SubscriptionEnd;
 use super::read_refusal::ReadRefusal;
 use super::refusals::Reason;
+use super::watch::Watch;
 use crate::config::routes::{Dialect, Start};
 use crate::dialect::optimization::{self, Batch, Code, Naming, Refusal};
 use crate::dialect::{Form, agent, beam_search, encode, event_stream, is_final, iso8601, training};

@@ -1,8 +1,7 @@
 //! Delivery: what a subscription says must happen next is done, and becomes frames.
 
-use std::cell::{Cell, RefCell};
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -14,14 +13,15 @@ use super::connection::Session;
 use super::distribution::Due;
 use super::ending::Ending;
 use super::metrics::SubscriptionEnd;
-use super::worker::{Feed, Worker};
+use super::watch::{Turn, Watch};
+use super::worker::Worker;
 use crate::dialect::optimization::{Batch, Naming};
 use crate::dialect::{Form, encode, standing};
 use crate::encoded::EncodedEvent;
 use crate::event::{EventView, JobKey};
 use crate::journal::{Answer, Incarnation, Page, Question};
 use crate::progress::{Progress, Standing};
-use crate::subscription::{Admission, Step, Subscription};
+use crate::subscription::{Admission, Step};
 use crate::window::{Entry, FrameVariant, JobRead, ReadBound, StreamState};
 
 /// Events read under one lock of the window.
@@ -37,66 +37,6 @@ pub enum Encoded {
     Malformed,
     /// A frame, shared.
     Frame(EncodedEvent),
-}
-
-/// One subscription of one connection.
-pub struct Watch {
-    pub(super) session: Weak<Session>,
-    pub(super) feed: Rc<Feed>,
-    pub(super) job: JobKey,
-    /// What it wants of every event.
-    pub(super) form: Form,
-    /// Where the job stands after what was sent.
-    pub(super) progress: Cell<Progress>,
-    /// Events before this one are gone, and the client was not told yet.
-    pub(super) truncated_before: Cell<Option<u64>>,
-    /// An event was sent, or hidden by the dialect.
-    pub(super) began: Cell<bool>,
-    pub(super) machine: RefCell<Subscription>,
-    /// Place in the worker's list of the job's watchers.
-    pub(super) place: Cell<usize>,
-    pub(super) turn: Cell<Turn>,
-    /// When a waiting subscription must be looked at.
-    pub(super) until: Cell<Option<Instant>>,
-    pub(super) subscribed_at: Instant,
-    /// It was at the end of the stream, or has seen the job's end.
-    pub(super) caught_up: Cell<bool>,
-    /// Place in the worker's list of those that have fallen behind.
-    pub(super) behind_place: Cell<usize>,
-}
-
-/// Where a subscription is in its connection's rounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Nothing to do until something happens.
-    Waiting,
-    /// In the queue.
-    Queued,
-    /// A question of its own is under way, or waits to be asked.
-    Asking,
-    /// Unsubscribed or replaced: nothing of it may be sent any more.
-    Over,
-}
-
-impl Watch {
-    /// Live events pass it by from now on; everything up to the cursor was dealt with. `None`:
-    /// of another incarnation, where the cursor says nothing.
-    pub(super) fn lose(&self, cursor: Option<u64>) {
-        let mut machine = self.machine.borrow_mut();
-        match cursor {
-            Some(cursor) => machine.fall_behind(cursor),
-            None => machine.lose_track(),
-        }
-    }
-}
-
-impl Watch {
-    /// Whether an encoding was made for a client who saw less of the job: this one then reads for
-    /// itself. Whoever saw less itself is glad of it.
-    fn knows_more_than(&self, encoded: &Encoded) -> bool {
-        let Encoded::Frame(frame) = encoded else { return false };
-        self.form.needs_progress() && self.progress.get().knows_more_than(&frame.before)
-    }
 }
 
 /// A question under way.
@@ -291,10 +231,15 @@ impl Session {
                 self.ask(watch, view.incarnation(), question);
                 None
             }
-            Step::Tell(notice) => Some(self.tell(watch, &notice)),
+            Step::Tell(notice) => {
+                watch.opening.take();
+                Some(self.tell(watch, &notice))
+            }
             Step::End(notice) => {
+                let end = SubscriptionEnd::of(&notice);
+                watch.opening.take().fail(end.label());
                 self.tell(watch, &notice);
-                self.forget(&watch.job, SubscriptionEnd::of(&notice));
+                self.forget(&watch.job, end);
                 None
             }
             Step::ReadWindow { after, through } => {
@@ -329,6 +274,7 @@ impl Session {
         if state.asking.is_some() {
             state.askers.push_back((watch, incarnation, question));
         } else {
+            let _trace = watch.trace.enter();
             let answer = watch.feed.source.history.ask(incarnation, question);
             state.asking = Some(Asking { watch, answer });
         }

@@ -30,6 +30,7 @@ mod simulation;
 mod socket;
 mod times;
 mod transport;
+mod watch;
 mod wheel;
 mod worker;
 

@@ -7,13 +7,14 @@ use std::time::SystemTime;
 use super::behind::NOWHERE;
 use super::clock;
 use super::connection::Session;
-use super::delivery::{Turn, Watch};
 use super::metrics::SubscriptionEnd;
 use super::refusals::Reason;
+use super::watch::{Turn, Watch};
 use crate::dialect::Form;
 use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
 use crate::event::JobKey;
 use crate::subscription::{OnTruncated, Request, Subscription};
+use crate::traces::ShortSpan;
 
 impl Session {
     /// Does what a text message asks for.
@@ -123,6 +124,9 @@ impl Session {
         let Some(feed) = self.worker.feed(self.profile.route.source) else { return };
         let now = clock::now();
         let machine = Subscription::new(job.clone(), request, now);
+        let mut opening = ShortSpan::internal("subscribe", &self.profile.trace);
+        opening.note_job(&job);
+        opening.note("jobwire.dialect", self.profile.route.dialect.name());
         let watch = Rc::new(Watch {
             session: Rc::downgrade(self),
             feed: Rc::clone(feed),
@@ -135,6 +139,8 @@ impl Session {
             place: Cell::new(0),
             turn: Cell::new(Turn::Waiting),
             until: Cell::new(None),
+            trace: opening.as_parent(),
+            opening: RefCell::new(opening),
             subscribed_at: now,
             caught_up: Cell::new(false),
             behind_place: Cell::new(NOWHERE),

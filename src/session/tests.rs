@@ -105,5 +105,6 @@ fn profile() -> Profile {
         after: None,
         epoch: None,
         grant: None,
+        trace: Default::default(),
     }
 }

@@ -39,4 +39,5 @@ mod rewinds;
 mod routes;
 mod subscribing;
 mod tls;
+mod traces;
 mod training;
