@@ -55,6 +55,11 @@ pub struct SubjectParts<'a> {
 }
 
 impl SubjectParts<'_> {
+    /// The kind of the job.
+    pub fn kind(&self) -> &str {
+        self.job.get(..self.kind_length).unwrap_or_default()
+    }
+
     /// The job as a key of its own.
     ///
     /// # Errors

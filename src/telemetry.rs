@@ -10,8 +10,8 @@ use crate::config::LogFormat;
 ///
 /// What async-nats logs of its connections, `journal::connection` logs with their names. tungstenite
 /// logs two lines a close at `debug`, and at `trace` every message, with the tokens that clients
-/// renew.
-const OF_LIBRARIES: &str = "async_nats=warn,tungstenite=warn";
+/// renew. opentelemetry tells at `info` and below how its own parts begin and end.
+const OF_LIBRARIES: &str = "async_nats=warn,tungstenite=warn,opentelemetry=warn";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -4,17 +4,17 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::{Request, StatusCode, Uri, header};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 
 use super::key::{Key, KeySetError, Secrets, read_set};
 use super::settings::JwksLocation;
+use crate::https;
 
 /// Largest set of keys, in bytes.
 const LARGEST_SET: usize = 256 * 1024;
@@ -43,6 +43,10 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// The words of [`FetchError::label`].
+    pub const LABELS: [&str; 6] =
+        ["file", "unreachable", "status", "too_large", "set", "timed_out"];
+
     /// A word for metrics; one of a fixed few.
     pub fn label(&self) -> &'static str {
         match self {
@@ -56,16 +60,10 @@ impl FetchError {
     }
 }
 
-/// Why HTTPS cannot be spoken at all.
+/// Why keys cannot be fetched at all.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectorError {
-    /// The system has no certificate authorities to check the issuer with.
-    #[error("auth.jwks_url: this system has no certificate authorities: {0}")]
-    Authorities(io::Error),
-    /// The TLS library refuses its own protocol versions.
-    #[error("auth.jwks_url: TLS cannot be set up: {0}")]
-    Tls(rustls::Error),
-}
+#[error("auth.jwks_url: {0}")]
+pub struct ConnectorError(#[from] https::ConnectorError);
 
 /// Something keys can be fetched from, again and again.
 pub trait KeySource: Send + 'static {
@@ -113,21 +111,7 @@ impl KeySource for Jwks {
 
 /// The library's client keeps no connection open: the next fetch is minutes away.
 fn client(address: &Uri) -> Result<HttpClient, ConnectorError> {
-    // Named here, so that no other crate's choice of features can make the library panic.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(ConnectorError::Tls)?;
-    let builder = if address.scheme_str() == Some("https") {
-        builder.with_native_roots().map_err(ConnectorError::Authorities)?
-    } else {
-        builder.with_root_certificates(rustls::RootCertStore::empty())
-    };
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(builder.with_no_client_auth())
-        .https_or_http()
-        .enable_http1()
-        .build();
+    let connector = https::connector(address.scheme_str() == Some("https"))?;
     Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
 }
 

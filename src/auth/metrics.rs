@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
+use super::jwks::FetchError;
 use super::refusal::TokenRefusal;
+use crate::families::counter_by;
 
 /// The families of tokens and keys.
 #[derive(Clone)]
@@ -24,13 +26,16 @@ impl AuthMetrics {
     /// # Errors
     /// A family is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let family = |name: &str, help: &str| -> prometheus::Result<IntCounterVec> {
-            let family = IntCounterVec::new(Opts::new(name, help), &["outcome"])?;
-            registry.register(Box::new(family.clone()))?;
-            Ok(family)
+        let family = |name: &str, help: &str, outcomes: Vec<&str>| {
+            counter_by(registry, name, help, &[("outcome", outcomes)])
         };
+        let refusals = TokenRefusal::ALL.map(TokenRefusal::label);
         Ok(Self {
-            tokens: family("jobwire_auth_tokens_total", "Tokens that were checked, by outcome.")?,
+            tokens: family(
+                "jobwire_auth_tokens_total",
+                "Tokens that were checked, by outcome.",
+                [["accepted"].as_slice(), &refusals].concat(),
+            )?,
             malformed_patterns: crate::families::counter(
                 registry,
                 "jobwire_auth_malformed_patterns_total",
@@ -39,6 +44,7 @@ impl AuthMetrics {
             fetches: family(
                 "jobwire_auth_key_fetches_total",
                 "Attempts to fetch the issuer's keys, by outcome.",
+                [["fetched"].as_slice(), &FetchError::LABELS].concat(),
             )?,
             keys: crate::families::gauge(
                 registry,

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::outcome::Failure;
 use super::signals::StopSignals;
 use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
@@ -23,9 +24,10 @@ use crate::journal::connection::{Connection, connect_in_background, jetstream};
 use crate::journal::publish::Publisher;
 use crate::journal::requests::StreamApi;
 use crate::journal::tail::{Tail, TailStatus};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Observed, ObservedStream};
 use crate::session::{Source, WorkerSettings};
 use crate::tls::{Reload, TlsAccept};
+use crate::traces;
 use crate::vital;
 use crate::window::Window;
 
@@ -47,9 +49,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
+    let exporting = traces::start().map_err(|error| Failure::usage(error.to_string()))?;
     let connections = Connections::open(&config.nats).await?;
     let listeners = Listeners::bind(&config)?;
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(&config.routes)?);
     let verifier = verifier(&config.auth, &metrics)?;
     let (drain_sender, drain) = watch::channel(Drain::default());
     let (sources, tails): (Vec<Source>, Vec<_>) = config
@@ -60,8 +63,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .unzip();
     let windows: Vec<Window> = sources.iter().map(|source| source.window.clone()).collect();
 
+    let mut nats = vec![connections.tail.clone(), connections.history.clone()];
     let publishing = match config.publish {
-        true => Some(publishing(&config, &metrics).await?),
+        true => {
+            let (publishing, connection) = publishing(&config, &metrics).await?;
+            nats.push(connection);
+            Some(publishing)
+        }
         false => None,
     };
     let public = Public {
@@ -74,6 +82,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         places: Places::new(config.clients.connections.clone()),
         proxies: config.clients.trusted_proxies.clone(),
         refusals: metrics.sessions.refusals.clone(),
+        requests: metrics.http.clone(),
         verifier: verifier.clone(),
         tls: config.tls.clone().map(|tls| accept_tls(tls, &metrics)),
     };
@@ -89,12 +98,40 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let serving = Arc::new(Serving::start(config.workers, &public, &settings)?);
     tokio::spawn(tell_readiness(tails.clone()));
+    let observed = Observed {
+        streams: observed_streams(&config, &windows, &tails),
+        connections: nats,
+        runtimes: [Handle::current().metrics(), connections.tail_thread.metrics()]
+            .into_iter()
+            .chain(serving.runtimes().iter().cloned())
+            .collect(),
+        drain: drain.clone(),
+    };
     let readiness = Readiness { tails, drain, verifier };
-    listeners.serve(&serving, Admin { readiness, metrics, windows });
+    listeners.serve(&serving, Admin { readiness, metrics, observed });
 
     signals.next().await;
     drain_connections(&drain_sender, config.timing.drain, &public.places, &mut signals).await;
+    if let Some(exporting) = exporting {
+        exporting.end().await;
+    }
     Ok(())
+}
+
+/// What metrics look at of each stream.
+fn observed_streams(
+    config: &Config,
+    windows: &[Window],
+    tails: &[watch::Receiver<TailStatus>],
+) -> Vec<ObservedStream> {
+    let sources = config.routes.sources.iter().zip(windows).zip(tails);
+    sources
+        .map(|((source, window), tail)| ObservedStream {
+            name: source.stream.clone(),
+            window: window.clone(),
+            tail: tail.clone(),
+        })
+        .collect()
 }
 
 /// Who checks tokens; `None`: nobody asks for one.
@@ -116,7 +153,10 @@ fn accept_tls(TlsConfig { files, pair }: TlsConfig, metrics: &Metrics) -> TlsAcc
 
 /// Who publishes what comes over HTTP, on a connection of its own: what waits to be written never
 /// stands before what is read.
-async fn publishing(config: &Config, metrics: &Metrics) -> anyhow::Result<Publishing> {
+async fn publishing(
+    config: &Config,
+    metrics: &Metrics,
+) -> anyhow::Result<(Publishing, Connection)> {
     let connection = connect_in_background(&config.nats, "jobwire publish").await?;
     let context = jetstream(&connection, &config.nats);
     let publisher = |source: &SourceConfig| {
@@ -124,12 +164,14 @@ async fn publishing(config: &Config, metrics: &Metrics) -> anyhow::Result<Publis
             .with_subjects(Arc::clone(&source.subjects))
             .with_patience(PUBLISH_PATIENCE)
             .with_denials(connection.denials().clone())
+            .with_counts(connection.requests().clone())
     };
-    Ok(Publishing {
+    let publishing = Publishing {
         publishers: config.routes.sources.iter().map(publisher).collect(),
         intake: Intake::default(),
         metrics: metrics.publishing.clone(),
-    })
+    };
+    Ok((publishing, connection))
 }
 
 /// Two connections to NATS: a large history never stands before a live event.
@@ -179,14 +221,15 @@ impl Connections {
             StreamApi::new(connection.clone(), &config.nats, &source.stream, subjects)
         };
         let window = Window::new(config.limits.window / streams, Arc::clone(&source.subjects));
-        let observer = Arc::new(metrics.journal.clone());
-        let (tail, status) = Tail::new(api(&self.tail), window.clone(), observer.clone());
+        window.count_kinds(config.routes.routes.iter().map(|route| Arc::clone(&route.kind)));
+        let of_tail = Arc::new(metrics.journal.of_tail(&source.stream));
+        let (tail, status) = Tail::new(api(&self.tail), window.clone(), of_tail);
         let history = CatchUp::new(
             api(&self.history),
             tokio::runtime::Handle::current(),
             config.limits.catch_up_slots.div_ceil(streams),
             config.limits.page_cache / streams,
-            observer,
+            Arc::new(metrics.journal.clone()),
         );
         tokio::spawn(vital::watch("tail", self.tail_thread.spawn(tail.run())));
         tokio::spawn(vital::watch("catch-up", tokio::spawn(history.clone().run())));

@@ -31,6 +31,10 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Every dialect there is.
+    pub const ALL: [Self; 5] =
+        [Self::Optimization, Self::BeamSearch, Self::Training, Self::Agent, Self::Events];
+
     /// Its name, which is also the kind of its jobs unless configured.
     pub fn name(self) -> &'static str {
         match self {

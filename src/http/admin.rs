@@ -11,8 +11,7 @@ use super::answer::{Answer, HttpError, set, text, with_type};
 use crate::auth::Verifier;
 use crate::drain::Drain;
 use crate::journal::tail::TailStatus;
-use crate::metrics::Metrics;
-use crate::window::Window;
+use crate::metrics::{Metrics, Observed, open_metrics};
 
 /// Where readiness is asked for.
 pub const READINESS: &str = "/readyz";
@@ -52,8 +51,8 @@ pub struct Admin {
     pub readiness: Readiness,
     /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// The windows, whose sizes are metrics.
-    pub windows: Vec<Window>,
+    /// What is looked at for them.
+    pub observed: Observed,
 }
 
 impl Admin {
@@ -68,13 +67,23 @@ impl Admin {
             // Does not depend on NATS: an outage must not restart every pod.
             "/livez" => text(StatusCode::OK, "alive\n"),
             READINESS => self.readiness.answer(),
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(request),
             _ => HttpError::NotFound.into(),
         }
     }
 
-    fn metrics(&self) -> Answer {
-        match self.metrics.text(&self.windows) {
+    fn metrics(&self, request: &Request<Incoming>) -> Answer {
+        let accept: Vec<&str> = request
+            .headers()
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        if open_metrics::is_wanted(&accept.join(",")) {
+            let body = self.metrics.open_metrics(&self.observed);
+            return with_type(StatusCode::OK, open_metrics::CONTENT_TYPE, body.into());
+        }
+        match self.metrics.text(&self.observed) {
             Ok(body) => with_type(StatusCode::OK, prometheus::TEXT_FORMAT, body.into()),
             Err(error) => {
                 tracing::error!(%error, "metrics cannot be written");

@@ -16,6 +16,7 @@ use super::query::{Query, whole_number};
 use super::server::Public;
 use crate::event::JobKey;
 use crate::session::{Endpoint, EventBody, Opening, Profile, ReadRefusal, Worker, event_pipe};
+use crate::traces::Parent;
 
 /// The last event a client saw: `Last-Event-ID`, which an `EventSource` sends when it comes
 /// back, before `?after=`, which stays in its URL.
@@ -71,6 +72,7 @@ pub async fn answer(
         after,
         epoch: Query::of(request).get("epoch").map(Into::into),
         grant,
+        trace: Parent::of_request(request.headers()),
         ..Profile::of_route(route)
     };
     let address = public.proxies.client(peer.address, request.headers());

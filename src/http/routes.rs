@@ -8,6 +8,7 @@ use hyper::{Method, Request, Response, StatusCode, header};
 
 use super::answer::{Answer, HttpError, set, text};
 use super::body::AnswerBody;
+use super::metrics::ResourceName;
 use super::peer::Peer;
 use super::query::Query;
 use super::server::Public;
@@ -31,6 +32,19 @@ enum Resource {
 }
 
 impl Resource {
+    /// What a request for it is counted as.
+    fn name(&self, method: &Method) -> ResourceName {
+        match self {
+            Self::WebSocket(..) => ResourceName::WebSocket,
+            Self::Jobs => ResourceName::Jobs,
+            Self::Job(_) => ResourceName::Job,
+            Self::Events(_) if *method == Method::POST => ResourceName::Publish,
+            Self::Events(_) => ResourceName::Events,
+            Self::Training(..) => ResourceName::Training,
+            Self::File(_) => ResourceName::Page,
+        }
+    }
+
     /// Whether events can be published to it.
     fn is_published_to(&self) -> bool {
         matches!(self, Self::Events(_))
@@ -110,10 +124,17 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let visitor = public.origins.visitor(request.headers());
-    let mut answer = match visitor.answer(request.method(), request.headers()) {
-        Some(answer) => whole(answer),
-        None => answer_visitor(public, worker, peer, request).await,
+    let (resource, mut answer) = match visitor.answer(request.method(), request.headers()) {
+        Some(answer) => (ResourceName::Other, whole(answer)),
+        None => match find(public, &request) {
+            None => (ResourceName::Other, whole(HttpError::NotFound)),
+            Some(resource) => {
+                let name = resource.name(request.method());
+                (name, answer_visitor(public, worker, peer, resource, request).await)
+            }
+        },
     };
+    public.requests.count(resource, answer.status());
     if let Some(reason) = answer.extensions().get::<Reason>() {
         public.refusals.count(*reason);
     }
@@ -126,9 +147,9 @@ async fn answer_visitor(
     public: &Public,
     worker: &Rc<Worker>,
     peer: &Rc<Peer>,
+    resource: Resource,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let Some(resource) = find(public, &request) else { return whole(HttpError::NotFound) };
     match *request.method() {
         Method::GET | Method::HEAD => {}
         Method::POST if resource.is_published_to() => {

@@ -12,11 +12,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::admin::Admin;
 use super::answer::Answer;
+use super::metrics::HttpMetrics;
 use super::origin::Origins;
 use super::peer::{OpenConnections, Peer};
 use super::places::Places;
@@ -136,6 +138,8 @@ pub struct Public {
     pub proxies: TrustedProxies,
     /// What is refused.
     pub refusals: Refusals,
+    /// What is asked.
+    pub requests: HttpMetrics,
     /// What publishing needs; `None`: it is off.
     pub publishing: Option<Publishing>,
     /// Who checks tokens; `None`: nobody asks for one.
@@ -147,6 +151,7 @@ pub struct Public {
 /// The threads that serve connections.
 pub struct Serving {
     workers: Vec<mpsc::Sender<(std::net::TcpStream, Peer)>>,
+    runtimes: Vec<RuntimeMetrics>,
     public: Public,
 }
 
@@ -156,11 +161,13 @@ impl Serving {
     /// # Errors
     /// The system gives no thread, or no runtime.
     pub fn start(count: usize, public: &Public, settings: &WorkerSettings) -> io::Result<Self> {
+        let mut runtimes = Vec::with_capacity(count);
         let workers = (0..count)
             .map(|number| {
                 let (sender, receiver) = mpsc::channel(HANDOVER);
                 let (public, settings) = (public.clone(), settings.clone());
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtimes.push(runtime.metrics());
                 std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                     let worker = run_worker(public, settings, receiver);
                     LocalSet::new().block_on(&runtime, worker);
@@ -168,7 +175,12 @@ impl Serving {
                 Ok(sender)
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers, public: public.clone() })
+        Ok(Self { workers, runtimes, public: public.clone() })
+    }
+
+    /// How busy the workers' runtimes are.
+    pub fn runtimes(&self) -> &[RuntimeMetrics] {
+        &self.runtimes
     }
 
     /// Accepts connections and hands them to the workers in turn, for ever.

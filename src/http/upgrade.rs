@@ -21,6 +21,7 @@ use super::server::Public;
 use crate::auth::offered_bearer;
 use crate::event::{JobKey, MAX_NAME, check_name};
 use crate::session::{Endpoint, Profile, Reason, Socket, Transport, Worker};
+use crate::traces::{Parent, ShortSpan};
 
 /// Answers an upgrade, and begins the session once the answer is on its way.
 ///
@@ -33,11 +34,32 @@ pub async fn upgrade(
     peer: &Rc<Peer>,
     mut profile: Profile,
     job: Option<&str>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Answer, Answer> {
     if !hyper_tungstenite::is_upgrade_request(&request) {
         return Err(HttpError::UpgradeRequired.into());
     }
+    let mut span = ShortSpan::serving("upgrade", &Parent::of_request(request.headers()));
+    span.note("http.route", profile.route.path.as_str().to_owned());
+    span.note("jobwire.dialect", profile.route.dialect.name());
+    profile.trace = span.as_parent();
+    let answer = begin(public, worker, peer, profile, job, request).await;
+    let (Ok(told) | Err(told)) = &answer;
+    span.note("http.response.status_code", i64::from(told.status().as_u16()));
+    if told.status().is_server_error() {
+        span.fail("refused");
+    }
+    answer
+}
+
+async fn begin(
+    public: &Public,
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    mut profile: Profile,
+    job: Option<&str>,
+    mut request: Request<Incoming>,
+) -> Result<Answer, Answer> {
     if public.drain.borrow().spread().is_some() {
         return Err(HttpError::Draining.into());
     }
@@ -64,10 +86,10 @@ pub async fn upgrade(
     let address = public.proxies.client(peer.address, request.headers());
     let place = public.places.take(&Visit::of(address, &profile), Instant::now());
     // In a box of its own, which is gone when the session stands.
-    let beginning = Box::pin(begin(Rc::clone(worker), websocket, profile, place.refusal()));
+    let standing = Box::pin(stand(Rc::clone(worker), websocket, profile, place.refusal()));
     let peer = Rc::clone(peer);
     tokio::task::spawn_local(async move {
-        if let Some(session) = beginning.await {
+        if let Some(session) = standing.await {
             session.await;
         }
         drop((place, peer));
@@ -76,7 +98,7 @@ pub async fn upgrade(
 }
 
 /// The session, to be run; `None` if the client is gone before the answer was written.
-async fn begin(
+async fn stand(
     worker: Rc<Worker>,
     websocket: HyperWebsocket,
     profile: Profile,

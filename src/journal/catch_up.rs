@@ -27,6 +27,7 @@ use super::reading::{PAGE_PULL, Reading};
 use super::requests::{ReplicaEnd, RequestError, StreamApi};
 use crate::event::JobKey;
 use crate::recent::Recent;
+use crate::traces::{Parent, ShortSpan};
 
 /// How long an asker waits, slots included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
@@ -169,9 +170,9 @@ impl History for CatchUp {
         if let Some(answer) = self.shared.known(incarnation.generation, &question) {
             return std::future::ready(answer).boxed();
         }
-        let shared = Arc::clone(&self.shared);
+        let (shared, trace) = (Arc::clone(&self.shared), Parent::current());
         async move {
-            tokio::time::timeout(ANSWER_WITHIN, shared.find(incarnation, question))
+            tokio::time::timeout(ANSWER_WITHIN, shared.find(incarnation, question, trace))
                 .await
                 .unwrap_or(Answer::Unavailable)
         }
@@ -197,9 +198,14 @@ impl Inner {
     }
 
     /// Joins the read that is under way, or starts one.
-    async fn find(self: Arc<Self>, incarnation: Incarnation, question: Question) -> Answer {
+    async fn find(
+        self: Arc<Self>,
+        incarnation: Incarnation,
+        question: Question,
+        trace: Parent,
+    ) -> Answer {
         loop {
-            let (flight, own) = match self.board(&incarnation, &question) {
+            let (flight, own) = match self.board(&incarnation, &question, &trace) {
                 Boarding::Flight { flight, own } => (flight, own),
                 Boarding::Known(answer) => return answer,
             };
@@ -216,7 +222,7 @@ impl Inner {
         }
     }
 
-    fn board(self: &Arc<Self>, of: &Incarnation, question: &Question) -> Boarding {
+    fn board(self: &Arc<Self>, of: &Incarnation, question: &Question, trace: &Parent) -> Boarding {
         let key = (of.generation, Topic::of(question));
         let mut flights = lock(&self.flights);
         // One that is over but still here has panicked; the next asker starts anew.
@@ -230,14 +236,36 @@ impl Inner {
         }
         let shared = Arc::clone(self);
         let (of, question, landed) = (of.clone(), question.clone(), key.clone());
+        let trace = trace.clone();
         let reading = self.runtime.spawn(async move {
-            let answer = shared.read(&of, question).await;
+            let answer = shared.read_traced(&of, question, &trace).await;
             lock(&shared.flights).remove(&landed);
             answer
         });
         let flight = async move { reading.await.unwrap_or(Answer::Unavailable) }.boxed().shared();
         flights.insert(key, flight.clone());
         Boarding::Flight { flight, own: true }
+    }
+
+    /// Reads; a page has a span of its own, which belongs to the first who asked for it.
+    async fn read_traced(&self, of: &Incarnation, question: Question, trace: &Parent) -> Answer {
+        let mut span = match &question {
+            Question::Page { .. } => ShortSpan::internal("catch_up", trace),
+            _ => ShortSpan::default(),
+        };
+        if let Question::Page { job, .. } = &question {
+            span.note_job(job);
+        }
+        let answer = self.read(of, question).await;
+        match &answer {
+            Answer::Page(read) => {
+                let events = i64::try_from(read.page.events.len()).unwrap_or(i64::MAX);
+                span.note("jobwire.page.events", events);
+            }
+            Answer::Unavailable => span.fail("NATS did not answer"),
+            _ => {}
+        }
+        answer
     }
 
     async fn read(&self, of: &Incarnation, question: Question) -> Answer {

@@ -3,13 +3,16 @@
 //! What travels over a connection is not decided here.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Client;
+use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 
 use super::denials::{Denial, Denials};
+use super::request_counts::RequestCounts;
 use crate::config::{NatsConfig, NatsIdentity};
 
 /// A stopped server is noticed when a ping stays unanswered for one interval.
@@ -67,6 +70,7 @@ pub enum ConnectError {
 pub struct Connection {
     client: Client,
     denials: Denials,
+    requests: RequestCounts,
 }
 
 impl Connection {
@@ -78,6 +82,21 @@ impl Connection {
     /// What NATS did not permit on it.
     pub fn denials(&self) -> &Denials {
         &self.denials
+    }
+
+    /// What was asked of JetStream over it.
+    pub fn requests(&self) -> &RequestCounts {
+        &self.requests
+    }
+
+    /// Whether a server is there now.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// How often it was lost and came back.
+    pub fn reconnects(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed).saturating_sub(1)
     }
 
     /// Whatever is denied on this connection ends the wait for an answer.
@@ -117,7 +136,7 @@ pub async fn connect_in_background(
 
 /// A subscription that the server took away, such as that of all answers, stays away even when
 /// the right to it is given back: neither side says a word. A new connection makes it anew.
-async fn subscribe_anew(Connection { client, denials }: Connection) {
+async fn subscribe_anew(Connection { client, denials, .. }: Connection) {
     loop {
         denials.inbox().await;
         tokio::time::sleep(REFUSED_PAUSE).await;
@@ -137,7 +156,7 @@ async fn connect_with(
     let denials = Denials::default();
     let options = patience(options(config, name, denials.clone()).await?);
     let client = options.connect(servers).await.map_err(|error| connect_error(config, &error))?;
-    Ok(Connection { client, denials })
+    Ok(Connection { client, denials, requests: RequestCounts::default() })
 }
 
 /// The JetStream API on a connection, with the configured prefix. A request or an

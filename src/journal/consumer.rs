@@ -13,6 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::denials::Attempt;
+use super::request_counts::{Outcome, RequestKind};
 use super::requests::{RequestError, StreamApi, unreachable};
 
 /// How long a consumer that nobody pulls from lives on at the server.
@@ -98,6 +99,8 @@ pub struct Consumer {
     messages: Subscriber,
     delivered: u64,
     heard_at: Instant,
+    /// Nothing has come since the last pull.
+    pull_is_unanswered: bool,
 }
 
 impl Consumer {
@@ -152,6 +155,12 @@ impl Consumer {
         // In the middle of a large stream it takes the server longer than other requests.
         let making = api.context().create_consumer_on_stream(config, api.stream_name());
         let made = api.attempt("CONSUMER.CREATE").answered(making).await;
+        let outcome = match &made {
+            Ok(Ok(_)) => Outcome::Ok,
+            Ok(Err(error)) => Outcome::of(error),
+            Err(_) => Outcome::Denied,
+        };
+        api.count(RequestKind::ConsumerCreate, outcome);
         made.map_err(RequestError::from)?
             .map_err(|error| RequestError::Refused(error.to_string()))?;
         let pulling = api.attempt("CONSUMER.MSG.NEXT");
@@ -163,6 +172,7 @@ impl Consumer {
             messages,
             delivered: 0,
             heard_at: Instant::now(),
+            pull_is_unanswered: false,
         })
     }
 
@@ -172,6 +182,7 @@ impl Consumer {
     /// [`ConsumerEnd::Request`] if the connection is closed.
     pub async fn pull(&mut self, pull: Pull) -> Result<(), ConsumerEnd> {
         self.heard_at = Instant::now();
+        self.pull_is_unanswered = true;
         let mut request = if pull.expires.is_zero() {
             serde_json::json!({ "batch": pull.messages, "no_wait": true })
         } else {
@@ -199,10 +210,22 @@ impl Consumer {
     /// [`ConsumerEnd`]; the consumer is of no use afterwards.
     pub async fn next(&mut self) -> Result<Signal, ConsumerEnd> {
         let next = tokio::time::timeout_at(self.heard_at + SILENCE, self.messages.next()).await;
-        let Ok(message) = next else { return Err(self.silence()) };
+        let Ok(message) = next else {
+            let silence = self.silence();
+            let denied = matches!(silence, ConsumerEnd::Request(_));
+            self.answer_pull(if denied { Outcome::Denied } else { Outcome::Timeout });
+            return Err(silence);
+        };
         let message =
             message.ok_or_else(|| ConsumerEnd::Gone("the connection was closed".into()))?;
         self.read(message)
+    }
+
+    /// Counts the pull that was not answered before, if there is one.
+    fn answer_pull(&mut self, outcome: Outcome) {
+        if std::mem::take(&mut self.pull_is_unanswered) {
+            self.api.count(RequestKind::Pull, outcome);
+        }
     }
 
     fn silence(&self) -> ConsumerEnd {
@@ -224,15 +247,20 @@ impl Consumer {
     pub async fn end(self) {
         let subject = self.api.subject("CONSUMER.DELETE", &format!(".{}", self.name));
         // No answer is waited for: the inactivity threshold stands behind it.
-        if let Err(error) =
-            self.api.client().publish_with_reply(subject, self.inbox, "".into()).await
-        {
+        let sent = self.api.client().publish_with_reply(subject, self.inbox, "".into()).await;
+        let outcome = if sent.is_ok() { Outcome::Ok } else { Outcome::Error };
+        self.api.count(RequestKind::ConsumerDelete, outcome);
+        if let Err(error) = sent {
             tracing::debug!(%error, "a consumer is left to its inactivity threshold");
         }
     }
 
     fn read(&mut self, message: Message) -> Result<Signal, ConsumerEnd> {
         self.heard_at = Instant::now();
+        self.answer_pull(match message.status {
+            Some(StatusCode::NO_RESPONDERS) => Outcome::NoResponders,
+            _ => Outcome::Ok,
+        });
         match message.status {
             None => self.read_event(message),
             Some(StatusCode::IDLE_HEARTBEAT) => Ok(Signal::Alive),

@@ -17,6 +17,7 @@ pub mod denials;
 mod history;
 mod pages;
 mod reading;
+pub mod request_counts;
 pub mod requests;
 pub mod tail;
 

@@ -16,8 +16,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::denials::Denials;
+use super::request_counts::{Outcome, RequestCounts, RequestKind};
 use crate::event::{JobKey, MAX_EVENT, MAX_EVENT_TYPE, NameError, check_name};
 use crate::subject::SubjectTemplate;
+use crate::traces::{Parent, ShortSpan};
 
 /// Longest de-duplication key, in bytes.
 pub const MAX_KEY: usize = 256;
@@ -91,6 +93,7 @@ pub struct Publisher {
     subjects: Arc<SubjectTemplate>,
     patience: Duration,
     denials: Denials,
+    requests: RequestCounts,
 }
 
 impl Publisher {
@@ -102,12 +105,19 @@ impl Publisher {
             subjects: Arc::default(),
             patience: DEFAULT_PATIENCE,
             denials: Denials::default(),
+            requests: RequestCounts::default(),
         }
     }
 
     /// Knows what is denied on the connection it publishes over, and does not wait for it.
     pub fn with_denials(mut self, denials: Denials) -> Self {
         self.denials = denials;
+        self
+    }
+
+    /// Counts what it asks for among the requests of the connection.
+    pub fn with_counts(mut self, requests: RequestCounts) -> Self {
+        self.requests = requests;
         self
     }
 
@@ -157,13 +167,23 @@ impl Publisher {
         headers: HeaderMap,
     ) -> Result<Published, PublishError> {
         check(event_type, &payload, key)?;
-        let message = PublishMessage::build()
-            .payload(payload)
-            .headers(self.with_our_headers(headers, job, key));
-        let acknowledgement =
-            self.until_acknowledged(self.subjects.event_subject(job, event_type), message);
-        let PublishAck { sequence, duplicate, .. } = acknowledgement.await?;
-        Ok(Published { id: sequence, duplicate })
+        let mut span = ShortSpan::producing("publish", &Parent::of_message(&headers));
+        span.note("messaging.system", "nats");
+        span.note_job(job);
+        let mut headers = self.with_our_headers(headers, job, key);
+        span.write_to(&mut headers);
+        let message = PublishMessage::build().payload(payload).headers(headers);
+        let subject = self.subjects.event_subject(job, event_type);
+        match self.until_acknowledged(subject, message).await {
+            Ok(PublishAck { sequence, duplicate, .. }) => {
+                span.note("jobwire.event.id", i64::try_from(sequence).unwrap_or(i64::MAX));
+                Ok(Published { id: sequence, duplicate })
+            }
+            Err(error) => {
+                span.fail(error.to_string());
+                Err(error)
+            }
+        }
     }
 
     fn with_our_headers(&self, mut headers: HeaderMap, job: &JobKey, key: &str) -> HeaderMap {
@@ -181,7 +201,14 @@ impl Publisher {
         let mut attempts = 0;
         loop {
             let sending = self.attempt(&subject, &message, deadline);
-            let error = match self.denials.begin(subject.as_str()).answered(sending).await {
+            let answered = self.denials.begin(subject.as_str()).answered(sending).await;
+            let outcome = match &answered {
+                Ok(Ok(_)) => Outcome::Ok,
+                Ok(Err(error)) => Outcome::of(error),
+                Err(_) => Outcome::Denied,
+            };
+            self.requests.count(RequestKind::Publish, outcome);
+            let error = match answered {
                 Ok(Ok(acknowledgement)) => return Ok(acknowledgement),
                 Ok(Err(error)) => error,
                 Err(denial) => return Err(self.refused(denial.to_string())),

@@ -1,6 +1,7 @@
 //! Single requests to JetStream: the stream's state, one message, where a job begins and ends.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use time::format_description::well_known::Rfc3339;
 use super::connection::Connection;
 use super::denials::{Attempt, Denial};
 use super::history::LeaderView;
+use super::request_counts::{Outcome, RequestKind};
 use crate::config::NatsConfig;
 use crate::event::{JobKey, LifeCycle, StoredEvent};
 use crate::subject::{SubjectParts, SubjectTemplate};
@@ -39,6 +41,9 @@ pub enum RequestError {
     /// No answer in time, or no connection.
     #[error("JetStream does not answer: {0}")]
     Unreachable(String),
+    /// Nobody is there to answer.
+    #[error("JetStream does not answer: no responders")]
+    NoResponders,
     /// The job has more event types than one answer may hold.
     #[error("the job has more event types than JetStream tells at once")]
     TooManySubjects,
@@ -48,6 +53,18 @@ pub enum RequestError {
     /// NATS does not let us ask.
     #[error(transparent)]
     Denied(#[from] Denial),
+}
+
+impl RequestError {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoMessage | Self::TooManySubjects => Outcome::Ok,
+            Self::Unreachable(_) => Outcome::Timeout,
+            Self::NoResponders => Outcome::NoResponders,
+            Self::Denied(_) => Outcome::Denied,
+            Self::NoStream(_) | Self::Refused(_) => Outcome::Error,
+        }
+    }
 }
 
 /// The stream, its API, and the connection used for it. Cheap to clone.
@@ -73,6 +90,8 @@ pub struct StreamReport {
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Consumers that it has.
+    pub consumers: u64,
     /// When the answer came.
     pub at: Instant,
     /// The configuration.
@@ -153,12 +172,26 @@ impl StreamApi {
         Ok(answered.map_err(|_| unreachable("no answer in time"))??)
     }
 
-    async fn ask<T>(
+    async fn ask<T, E: Error + 'static>(
         &self,
+        kind: RequestKind,
         operation: &str,
-        answer: impl Future<Output = T>,
-    ) -> Result<T, RequestError> {
-        Self::answered(&self.attempt(operation), answer).await
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, RequestError> {
+        let answered = Self::answered(&self.attempt(operation), answer).await;
+        self.count(
+            kind,
+            match &answered {
+                Ok(Ok(_)) => Outcome::Ok,
+                Ok(Err(error)) => Outcome::of(error),
+                Err(error) => error.outcome(),
+            },
+        );
+        answered
+    }
+
+    pub(super) fn count(&self, kind: RequestKind, outcome: Outcome) {
+        self.connection.requests().count(kind, outcome);
     }
 
     /// Asks the leader for the stream's state.
@@ -167,7 +200,7 @@ impl StreamApi {
     /// [`RequestError`].
     pub async fn report(&self) -> Result<StreamReport, RequestError> {
         let stream = self
-            .ask("STREAM.INFO", self.context.get_stream(&*self.stream))
+            .ask(RequestKind::StreamInfo, "STREAM.INFO", self.context.get_stream(&*self.stream))
             .await?
             .map_err(|error| self.stream_error(error.kind(), &error))?;
         Ok(StreamReport::of(stream.cached_info()))
@@ -198,15 +231,16 @@ impl StreamApi {
     /// [`RequestError::NoMessage`] if it is gone or was never there.
     pub async fn fingerprint(&self, sequence: u64) -> Result<Fingerprint, RequestError> {
         let stream = self.stream().await?;
-        let message = self.ask("STREAM.MSG.GET", stream.get_raw_message(sequence)).await?.map_err(
-            |error| match error.kind() {
+        let message = self
+            .ask(RequestKind::MessageGet, "STREAM.MSG.GET", stream.get_raw_message(sequence))
+            .await?
+            .map_err(|error| match error.kind() {
                 RawMessageErrorKind::NoMessageFound => RequestError::NoMessage,
                 RawMessageErrorKind::JetStream(refusal) => {
                     RequestError::Refused(refusal.to_string())
                 }
                 _ => RequestError::Unreachable(error.to_string()),
-            },
-        )?;
+            })?;
         Ok(Fingerprint {
             stored_at: nanoseconds(message.time),
             subject: message.subject.as_str().into(),
@@ -221,8 +255,13 @@ impl StreamApi {
         let report = self.report().await?;
         let stream = self.stream().await?;
         let filter = self.subjects.job_filter(job);
-        let answer =
-            self.ask("STREAM.MSG.GET", stream.get_last_raw_message_by_subject(&filter)).await?;
+        let answer = self
+            .ask(
+                RequestKind::MessageGet,
+                "STREAM.MSG.GET",
+                stream.get_last_raw_message_by_subject(&filter),
+            )
+            .await?;
         let last = match answer {
             Ok(message) => Some(message.sequence),
             Err(error) => match error.kind() {
@@ -248,7 +287,9 @@ impl StreamApi {
         let of_leader = self.fingerprint(u64::MAX).await.map(drop);
         let of_nobody = self.subject("CONSUMER.MSG.NEXT", ".jobwire-rights");
         let pulling = self.client().request(of_nobody, "".into());
-        let pulled = self.ask("CONSUMER.MSG.NEXT", pulling).await.map(drop);
+        // Not counted: nobody is meant to answer.
+        let attempt = self.attempt("CONSUMER.MSG.NEXT");
+        let pulled = Self::answered(&attempt, pulling).await.map(drop);
         for tried in [direct, of_leader, pulled] {
             if let Err(denied @ RequestError::Denied(_)) = tried {
                 return Err(denied);
@@ -265,6 +306,7 @@ impl StreamApi {
         let stream = self.stream().await?;
         let answer = self
             .ask(
+                RequestKind::DirectGet,
                 "DIRECT.GET",
                 stream
                     .direct_get_builder()
@@ -303,6 +345,19 @@ impl StreamApi {
     pub(super) async fn last_of_each(
         &self,
         filters: &[String],
+        take: impl FnMut(LastMessage<'_>),
+    ) -> Result<Option<u64>, RequestError> {
+        let found = self.ask_for_last_of_each(filters, take).await;
+        self.count(
+            RequestKind::DirectGet,
+            found.as_ref().map_or_else(RequestError::outcome, |_| Outcome::Ok),
+        );
+        found
+    }
+
+    async fn ask_for_last_of_each(
+        &self,
+        filters: &[String],
         mut take: impl FnMut(LastMessage<'_>),
     ) -> Result<Option<u64>, RequestError> {
         let attempt = self.attempt("DIRECT.GET");
@@ -328,7 +383,7 @@ impl StreamApi {
                     return Ok(up_to.and_then(|up_to| up_to.parse().ok()));
                 }
                 Some(StatusCode::NOT_FOUND) => return Ok(None),
-                Some(StatusCode::NO_RESPONDERS) => return Err(unreachable("no responders")),
+                Some(StatusCode::NO_RESPONDERS) => return Err(RequestError::NoResponders),
                 // More than 1,024 subjects.
                 Some(status) if status.as_u16() == 413 => {
                     return Err(RequestError::TooManySubjects);
@@ -422,6 +477,7 @@ impl StreamReport {
             last: state.last_sequence,
             messages: state.messages,
             bytes: state.bytes,
+            consumers: state.consumer_count as u64,
             at: Instant::now(),
             config: Arc::new(info.config.clone()),
         }

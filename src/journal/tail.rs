@@ -4,6 +4,8 @@
 //! the one it knew: the same creation time, and the same message at the head; anything else,
 //! confirmed twice, is a new incarnation. What it reads goes to a [`Follower`].
 
+mod status;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
 use super::requests::{Fingerprint, RequestError, StreamApi, StreamReport};
 use super::stream::{Unsuitable, verify};
+pub use status::TailStatus;
 
 /// Messages of one pull; the next is asked for when half of them have come.
 const PULL: usize = 2_000;
@@ -54,6 +57,10 @@ pub struct StreamState {
     pub first: u64,
     /// Last sequence that was given out.
     pub last: u64,
+    /// Bytes that are stored.
+    pub bytes: u64,
+    /// Consumers that the stream has.
+    pub consumers: u64,
     /// When the leader said so.
     pub checked_at: Instant,
 }
@@ -73,54 +80,16 @@ pub trait Follower: Send + Sync {
     fn appetite(&self) -> u64;
 }
 
-/// How the tail is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TailStatus {
-    /// No answer from NATS yet.
-    Connecting(String),
-    /// The stream does not exist.
-    NoStream(String),
-    /// The stream cannot be used as it is.
-    Unsuitable(String),
-    /// NATS does not permit our user what it needs.
-    Denied(String),
-    /// Reading up to the end that was seen at the start.
-    CatchingUp,
-    /// Following the end.
-    Following,
-    /// Was following, and lost NATS or its consumer; the window still serves.
-    Interrupted(String),
-}
-
-impl TailStatus {
-    /// Whether watchers may be sent here.
-    pub fn is_ready(&self) -> bool {
-        matches!(self, Self::Following | Self::Interrupted(_))
-    }
-}
-
-impl std::fmt::Display for TailStatus {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Connecting(reason) => write!(formatter, "waiting for NATS: {reason}"),
-            Self::NoStream(name) => {
-                write!(formatter, "there is no stream {name}; `jobwire stream apply` makes one")
-            }
-            Self::Unsuitable(reason) => write!(formatter, "the stream is unsuitable: {reason}"),
-            Self::Denied(reason) => formatter.write_str(reason),
-            Self::CatchingUp => formatter.write_str("reading the newest part of the stream"),
-            Self::Following => formatter.write_str("following the stream"),
-            Self::Interrupted(reason) => {
-                write!(formatter, "interrupted, serving from memory: {reason}")
-            }
-        }
-    }
-}
+/// Why a tail restarts: the words that [`TailObserver::restarted`] is given.
+pub const RESTART_REASONS: [&str; 7] =
+    ["silent", "gap", "gone", "request", "unsuitable", "stalled", "doubtful"];
 
 /// Counts that the owner exports.
 pub trait TailObserver: Send + Sync {
-    /// The tail restarts, with a reason from a closed set.
+    /// The tail restarts, for one of [`RESTART_REASONS`].
     fn restarted(&self, reason: &'static str);
+    /// Messages have come, with so many bytes of payload.
+    fn received(&self, messages: usize, bytes: usize);
 }
 
 /// Why one incarnation of the consumer ended.
@@ -335,6 +304,8 @@ impl<F: Follower> Tail<F> {
         self.follower.observe(StreamState {
             first: report.first,
             last: report.last,
+            bytes: report.bytes,
+            consumers: report.consumers,
             checked_at: report.at,
         });
         if let Some(head) = &mut self.head
@@ -429,6 +400,8 @@ impl<F: Follower> Tail<F> {
                 payload: &delivered.message.payload,
             })
             .collect();
+        let bytes = arrivals.iter().map(|arrival| arrival.payload.len()).sum();
+        self.observer.received(arrivals.len(), bytes);
         self.follower.take(&arrivals);
         if let Some(head) = &mut self.head {
             head.id = newest.id;
@@ -449,7 +422,9 @@ impl<F: Follower> Tail<F> {
         let report = match report {
             Ok(report) => report,
             // The consumer may be better off than the API; its own silence decides.
-            Err(RequestError::Unreachable(_) | RequestError::Denied(_)) => return Ok(()),
+            Err(
+                RequestError::Unreachable(_) | RequestError::NoResponders | RequestError::Denied(_),
+            ) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         if self.head.as_ref().is_some_and(|head| head.epoch != report.epoch) {

@@ -11,18 +11,20 @@ use std::time::{Duration, Instant, SystemTime};
 use foldhash::HashMap;
 
 use super::clock;
-use super::delivery::{Asking, Watch};
+use super::delivery::Asking;
 use super::ending::Ending;
 use super::endpoint::Endpoint;
-use super::metrics::SessionMetrics;
+use super::metrics::{SessionMetrics, SubscriptionEnd};
 use super::refusals::Reason;
 use super::socket::{Incoming, MAX_MESSAGE};
+use super::watch::Watch;
 use super::worker::Worker;
 use crate::auth::Grant;
 use crate::config::routes::{OnTokenExpiry, Route};
 use crate::event::JobKey;
 use crate::journal::{Incarnation, Question};
 use crate::rate::Bucket;
+use crate::traces::Parent;
 
 /// Messages taken from a client before others get a turn.
 const MESSAGES: usize = 32;
@@ -52,6 +54,8 @@ pub struct Profile {
     pub epoch: Option<Box<str>>,
     /// What the client's token allows; `None`: everything, nobody asks for tokens.
     pub grant: Option<Grant>,
+    /// What the traces of its subscriptions belong to.
+    pub trace: Parent,
     /// Every message is sent back, and means nothing.
     #[cfg(feature = "conformance")]
     pub echo: bool,
@@ -67,6 +71,7 @@ impl Profile {
             after: None,
             epoch: None,
             grant: None,
+            trace: Parent::default(),
             #[cfg(feature = "conformance")]
             echo: false,
         }
@@ -99,6 +104,7 @@ pub struct Session {
     pub(super) heartbeat_at: Cell<Option<Instant>>,
     /// What the client may watch; `None`: everything.
     pub(super) grant: RefCell<Option<Grant>>,
+    end_is_counted: Cell<bool>,
     /// When the connection must be closed because its token has expired.
     pub(super) expires_at: Cell<Option<Instant>>,
 }
@@ -129,8 +135,7 @@ impl Session {
     pub(super) fn new(worker: Rc<Worker>, id: u64, socket: Endpoint, profile: Profile) -> Rc<Self> {
         let now = clock::now();
         let heartbeat = profile.route.heartbeat;
-        worker.settings.metrics.opened.inc();
-        worker.settings.metrics.connections.inc();
+        worker.settings.metrics.connection_opened(profile.route.dialect);
         let session = Rc::new(Self {
             id,
             profile,
@@ -155,6 +160,7 @@ impl Session {
             event_at: Cell::new(now),
             heartbeat_at: Cell::new(heartbeat.map(|every| now + every)),
             grant: RefCell::new(None),
+            end_is_counted: Cell::new(false),
             expires_at: Cell::new(None),
             worker,
         });
@@ -203,12 +209,19 @@ impl Session {
         });
         let ending = ending.await;
         tracing::debug!(session = self.id, ending = ending.label(), "connection ended");
-        self.metrics().closed.with_label_values(&[ending.label()]).inc();
+        self.count_end(&ending);
         self.drop_subscriptions();
         match ending {
             Ending::Stuck => self.state.borrow_mut().socket.reset(),
             Ending::Lost => {}
             _ => self.linger().await,
+        }
+    }
+
+    /// Counts how it ended, once.
+    fn count_end(&self, ending: &Ending) {
+        if !self.end_is_counted.replace(true) {
+            self.metrics().connection_ended(self.profile.route.dialect, ending);
         }
     }
 
@@ -234,6 +247,8 @@ impl Session {
     /// Takes the session out of the worker.
     pub(super) fn leave(&self) {
         self.drop_subscriptions();
+        // It panicked a second time, if that was not counted before.
+        self.count_end(&Ending::Failed);
         let counted = self.state.borrow().counted;
         self.worker.settings.blocked.fetch_sub(counted, Ordering::Relaxed);
         self.metrics().connections.dec();
@@ -242,7 +257,7 @@ impl Session {
     fn drop_subscriptions(&self) {
         let jobs: Vec<JobKey> = self.state.borrow().subscriptions.keys().cloned().collect();
         for job in jobs {
-            self.forget(&job);
+            self.forget(&job, SubscriptionEnd::Connection);
         }
         let mut state = self.state.borrow_mut();
         state.ready.clear();
@@ -376,6 +391,7 @@ impl Session {
         }
         if let Ending::Restart(wait) = &ending {
             state.socket.come_back_after(*wait);
+            self.metrics().drained.inc();
         }
         if let Some(farewell) = ending.farewell() {
             state.socket.close(&farewell);

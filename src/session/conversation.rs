@@ -5,12 +5,14 @@ use std::rc::Rc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::clock;
 use super::connection::Session;
-use super::delivery::Watch;
 use super::ending::Ending;
 use super::event_pipe::Opening;
+use super::metrics::SubscriptionEnd;
 use super::read_refusal::ReadRefusal;
 use super::refusals::Reason;
+use super::watch::Watch;
 use crate::config::routes::{Dialect, Start};
 use crate::dialect::optimization::{self, Batch, Code, Naming, Refusal};
 use crate::dialect::{Form, agent, beam_search, encode, event_stream, is_final, iso8601, training};
@@ -49,7 +51,7 @@ impl Session {
             None => return,
         };
         match job.resolve(&self.profile.kind) {
-            Ok(key) if !subscribe => self.forget(&key),
+            Ok(key) if !subscribe => self.forget(&key, SubscriptionEnd::Client),
             // Subscribing again to the same job does nothing.
             Ok(key) if self.state.borrow().subscriptions.contains_key(&key) => {}
             Ok(key) if !self.may_watch(&key) => {
@@ -162,6 +164,7 @@ impl Session {
         if let Some(encoded) = encoded.filter(|encoded| !encoded.message.is_empty()) {
             self.state.borrow_mut().socket.push(encoded.message);
         }
+        self.note_caught_up(watch, clock::now());
         self.end(Ending::JobEnded);
         None
     }

@@ -1,8 +1,7 @@
 //! Delivery: what a subscription says must happen next is done, and becomes frames.
 
-use std::cell::{Cell, RefCell};
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -13,14 +12,16 @@ use super::clock;
 use super::connection::Session;
 use super::distribution::Due;
 use super::ending::Ending;
-use super::worker::{Feed, Worker};
+use super::metrics::SubscriptionEnd;
+use super::watch::{Turn, Watch};
+use super::worker::Worker;
 use crate::dialect::optimization::{Batch, Naming};
 use crate::dialect::{Form, encode, standing};
 use crate::encoded::EncodedEvent;
 use crate::event::{EventView, JobKey};
 use crate::journal::{Answer, Incarnation, Page, Question};
 use crate::progress::{Progress, Standing};
-use crate::subscription::{Admission, Step, Subscription};
+use crate::subscription::{Admission, Step};
 use crate::window::{Entry, FrameVariant, JobRead, ReadBound, StreamState};
 
 /// Events read under one lock of the window.
@@ -36,61 +37,6 @@ pub enum Encoded {
     Malformed,
     /// A frame, shared.
     Frame(EncodedEvent),
-}
-
-/// One subscription of one connection.
-pub struct Watch {
-    pub(super) session: Weak<Session>,
-    pub(super) feed: Rc<Feed>,
-    pub(super) job: JobKey,
-    /// What it wants of every event.
-    pub(super) form: Form,
-    /// Where the job stands after what was sent.
-    pub(super) progress: Cell<Progress>,
-    /// Events before this one are gone, and the client was not told yet.
-    pub(super) truncated_before: Cell<Option<u64>>,
-    /// An event was sent, or hidden by the dialect.
-    pub(super) began: Cell<bool>,
-    pub(super) machine: RefCell<Subscription>,
-    /// Place in the worker's list of the job's watchers.
-    pub(super) place: Cell<usize>,
-    pub(super) turn: Cell<Turn>,
-    /// When a waiting subscription must be looked at.
-    pub(super) until: Cell<Option<Instant>>,
-}
-
-/// Where a subscription is in its connection's rounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Nothing to do until something happens.
-    Waiting,
-    /// In the queue.
-    Queued,
-    /// A question of its own is under way, or waits to be asked.
-    Asking,
-    /// Unsubscribed or replaced: nothing of it may be sent any more.
-    Over,
-}
-
-impl Watch {
-    /// Live events pass it by from now on; everything up to the cursor was dealt with. `None`:
-    /// of another incarnation, where the cursor says nothing.
-    pub(super) fn lose(&self, cursor: Option<u64>) {
-        let mut machine = self.machine.borrow_mut();
-        match cursor {
-            Some(cursor) => machine.fall_behind(cursor),
-            None => machine.lose_track(),
-        }
-    }
-}
-
-impl Watch {
-    /// Whether an encoding was made for a client who saw less of the job: this one then reads for
-    /// itself. Whoever saw less itself is glad of it.
-    fn knows_more_than(&self, encoded: &Encoded) -> bool {
-        let Encoded::Frame(frame) = encoded else { return false };
-        self.form.needs_progress() && self.progress.get().knows_more_than(&frame.before)
-    }
 }
 
 /// A question under way.
@@ -229,6 +175,7 @@ impl Session {
         }
         self.event_at.set(self.worker.now());
         if frame.ends && self.ends_with_its_job() {
+            self.note_caught_up(watch, clock::now());
             self.end(Ending::JobEnded);
         }
     }
@@ -237,6 +184,9 @@ impl Session {
     pub(super) fn queue(&self, watch: &Rc<Watch>) {
         if watch.turn.get() == Turn::Waiting {
             watch.turn.set(Turn::Queued);
+            if watch.caught_up.get() {
+                self.worker.behind.add(watch);
+            }
             self.state.borrow_mut().ready.push_back(Rc::clone(watch));
         }
     }
@@ -281,10 +231,15 @@ impl Session {
                 self.ask(watch, view.incarnation(), question);
                 None
             }
-            Step::Tell(notice) => Some(self.tell(watch, &notice)),
+            Step::Tell(notice) => {
+                watch.opening.take();
+                Some(self.tell(watch, &notice))
+            }
             Step::End(notice) => {
+                let end = SubscriptionEnd::of(&notice);
+                watch.opening.take().fail(end.label());
                 self.tell(watch, &notice);
-                self.forget(&watch.job);
+                self.forget(&watch.job, end);
                 None
             }
             Step::ReadWindow { after, through } => {
@@ -294,11 +249,22 @@ impl Session {
             Step::Wait(until) => {
                 watch.turn.set(Turn::Waiting);
                 watch.until.set(until);
+                if watch.machine.borrow().is_following() {
+                    self.note_caught_up(watch, now);
+                }
                 if let Some(until) = until {
                     self.worker.arm(self, until);
                 }
                 None
             }
+        }
+    }
+
+    /// Everything older was sent; counted the first time.
+    pub(super) fn note_caught_up(&self, watch: &Watch, now: Instant) {
+        if !watch.caught_up.replace(true) {
+            self.metrics().catching_up.dec();
+            self.metrics().caught_up.observe((now - watch.subscribed_at).as_secs_f64());
         }
     }
 
@@ -308,6 +274,7 @@ impl Session {
         if state.asking.is_some() {
             state.askers.push_back((watch, incarnation, question));
         } else {
+            let _trace = watch.trace.enter();
             let answer = watch.feed.source.history.ask(incarnation, question);
             state.asking = Some(Asking { watch, answer });
         }

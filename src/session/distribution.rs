@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::clock;
 use super::connection::Session;
-use super::delivery::{Encoded, Watch};
+use super::delivery::Encoded;
+use super::watch::Watch;
 use super::worker::{Feed, Worker};
 use crate::dialect::Form;
 use crate::progress::Progress;

@@ -8,6 +8,7 @@
 //! What a subscription means is decided in `subscription`, how a message looks in `dialect`.
 //! HTTP and routes are not known here; of TLS only how its bytes reach the socket.
 
+mod behind;
 mod clock;
 mod connection;
 mod conversation;
@@ -29,6 +30,7 @@ mod simulation;
 mod socket;
 mod times;
 mod transport;
+mod watch;
 mod wheel;
 mod worker;
 

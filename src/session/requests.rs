@@ -4,14 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::behind::NOWHERE;
 use super::clock;
 use super::connection::Session;
-use super::delivery::{Turn, Watch};
+use super::metrics::SubscriptionEnd;
 use super::refusals::Reason;
+use super::watch::{Turn, Watch};
 use crate::dialect::Form;
 use crate::dialect::optimization::{self, Code, Command, JobName, Naming, Refusal};
 use crate::event::JobKey;
 use crate::subscription::{OnTruncated, Request, Subscription};
+use crate::traces::ShortSpan;
 
 impl Session {
     /// Does what a text message asks for.
@@ -77,7 +80,7 @@ impl Session {
     fn drop_what_is_forbidden(&self) {
         let watched: Vec<JobKey> = self.state.borrow().subscriptions.keys().cloned().collect();
         for job in watched.iter().filter(|job| !self.may_watch(job)) {
-            self.forget(job);
+            self.forget(job, SubscriptionEnd::Forbidden);
             self.deny(job, Code::Forbidden, Reason::Forbidden);
         }
     }
@@ -114,12 +117,16 @@ impl Session {
 
     pub(super) fn subscribe(self: &Rc<Self>, job: JobKey, request: Request) {
         // A subscription to the same job moves: nothing of the old one may follow.
-        self.forget(&job);
+        self.forget(&job, SubscriptionEnd::Replaced);
         if self.state.borrow().subscriptions.len() >= self.worker.settings.max_subscriptions {
             return self.deny(&job, Code::Limit, Reason::Subscriptions);
         }
         let Some(feed) = self.worker.feed(self.profile.route.source) else { return };
-        let machine = Subscription::new(job.clone(), request, clock::now());
+        let now = clock::now();
+        let machine = Subscription::new(job.clone(), request, now);
+        let mut opening = ShortSpan::internal("subscribe", &self.profile.trace);
+        opening.note_job(&job);
+        opening.note("jobwire.dialect", self.profile.route.dialect.name());
         let watch = Rc::new(Watch {
             session: Rc::downgrade(self),
             feed: Rc::clone(feed),
@@ -132,15 +139,20 @@ impl Session {
             place: Cell::new(0),
             turn: Cell::new(Turn::Waiting),
             until: Cell::new(None),
+            trace: opening.as_parent(),
+            opening: RefCell::new(opening),
+            subscribed_at: now,
+            caught_up: Cell::new(false),
+            behind_place: Cell::new(NOWHERE),
         });
         self.state.borrow_mut().subscriptions.insert(job, Rc::clone(&watch));
-        self.worker.watch(&watch);
+        self.worker.watch(&watch, self.profile.route.dialect);
         self.queue(&watch);
     }
 
     fn unsubscribe(self: &Rc<Self>, job: &JobKey) {
         // Who is not subscribed is told the same: the outcome is what was asked for.
-        self.forget(job);
+        self.forget(job, SubscriptionEnd::Client);
         let frame = optimization::unsubscribed(job, self.naming(job));
         self.state.borrow_mut().socket.push(frame);
     }
@@ -161,12 +173,12 @@ impl Session {
     }
 
     /// Ends a subscription: nothing of it is sent any more.
-    pub(super) fn forget(&self, job: &JobKey) {
+    pub(super) fn forget(&self, job: &JobKey, end: SubscriptionEnd) {
         let watch = self.state.borrow_mut().subscriptions.remove(job);
         if let Some(watch) = watch {
             self.stop_asking(&watch);
             watch.turn.set(Turn::Over);
-            self.worker.unwatch(&watch);
+            self.worker.unwatch(&watch, self.profile.route.dialect, end);
             // Nothing of it may stay: a client may subscribe as often as it likes.
             let mut state = self.state.borrow_mut();
             state.ready.retain(|other| !Rc::ptr_eq(other, &watch));

@@ -51,7 +51,7 @@ async fn a_panic_closes_its_connection_with_1011_and_no_other() {
             let answer = other.next().await.unwrap().unwrap();
             assert_eq!(answer, Message::text(r#"{"type":"pong"}"#));
             let metrics = &worker.settings.metrics;
-            let failed = metrics.closed.with_label_values(&["failed"]).get();
+            let failed = metrics.closed(Dialect::Optimization, &Ending::Failed);
             assert_eq!((metrics.panics.get(), failed), (1, 1));
             while metrics.connections.get() > 1 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -105,5 +105,6 @@ fn profile() -> Profile {
         after: None,
         epoch: None,
         grant: None,
+        trace: Default::default(),
     }
 }

@@ -5,8 +5,8 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use super::connection::{Session, State};
-use super::delivery::Watch;
 use super::ending::Ending;
+use super::watch::Watch;
 
 impl Session {
     /// Looks at everything that depends on time, and says when to look again.

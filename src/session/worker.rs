@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
@@ -13,16 +13,18 @@ use prometheus::local::LocalIntCounter;
 use tokio::sync::{Notify, watch};
 use tokio::task::coop::unconstrained;
 
+use super::behind::Behind;
 use super::clock;
 use super::connection::{Profile, Session};
-use super::delivery::Watch;
 use super::distribution::Watchers;
 use super::endpoint::Endpoint;
-use super::metrics::SessionMetrics;
+use super::metrics::{SessionMetrics, SubscriptionEnd};
 use super::refusals::Reason;
+use super::watch::Watch;
 use super::wheel::{TICK, Wheel};
 use crate::auth::Verifier;
 use crate::config::Timing;
+use crate::config::routes::Dialect;
 use crate::drain::Drain;
 use crate::event::JobKey;
 use crate::journal::History;
@@ -34,6 +36,9 @@ use crate::window::{View, Window};
 const BLOCKED_BUDGET: usize = 64 * 1024 * 1024;
 /// Least and most that a subscription may hand to its socket at once.
 const TURN: (usize, usize) = (16 * 1024, 256 * 1024);
+
+/// How often the worker tells how far its slowest reader is behind.
+const TELL_SLOWEST_EVERY: Duration = Duration::from_secs(1);
 
 /// One stream of events.
 #[derive(Clone)]
@@ -158,6 +163,9 @@ pub struct Worker {
     /// delivery goes back and forth between their processors.
     pub(super) delivered: LocalIntCounter,
     pub(super) sent_bytes: LocalIntCounter,
+    /// Who was caught up and is not any more.
+    pub(super) behind: Behind,
+    slowest: Arc<AtomicU64>,
     /// Counts the rounds of distribution, all streams together.
     pub(super) rounds: Cell<u64>,
     now: Cell<Instant>,
@@ -172,6 +180,8 @@ impl Worker {
             feeds: settings.sources.iter().cloned().map(Feed::new).collect(),
             delivered: settings.metrics.delivered.local(),
             sent_bytes: settings.metrics.sent_bytes.local(),
+            behind: Behind::default(),
+            slowest: settings.metrics.worker_behind(),
             settings,
             sessions: RefCell::default(),
             wheel: RefCell::new(Wheel::new(now)),
@@ -268,23 +278,43 @@ impl Worker {
         self.feeds.get(number)
     }
 
-    pub(super) fn watch(&self, watch: &Rc<Watch>) {
+    pub(super) fn watch(&self, watch: &Rc<Watch>, dialect: Dialect) {
         watch.feed.add(watch);
-        self.settings.metrics.subscriptions.inc();
+        self.settings.metrics.subscription_opened(dialect);
     }
 
-    pub(super) fn unwatch(&self, watch: &Rc<Watch>) {
+    pub(super) fn unwatch(&self, watch: &Rc<Watch>, dialect: Dialect, end: SubscriptionEnd) {
+        self.behind.remove(watch);
         if watch.feed.remove(watch) {
-            self.settings.metrics.subscriptions.dec();
+            self.settings.metrics.subscription_closed(dialect, end);
+            if !watch.caught_up.replace(true) {
+                self.settings.metrics.catching_up.dec();
+            }
         }
+    }
+
+    /// Tells how far the slowest of those who were caught up is behind now: one that reads for
+    /// itself, or all that follow, if the worker does not keep up.
+    fn tell_slowest(&self) {
+        let of_feed = |feed: &Rc<Feed>| match feed.watchers.borrow().is_empty() {
+            true => 0,
+            false => feed.source.window.read().head().saturating_sub(feed.cursor.get()),
+        };
+        let distribution = self.feeds.iter().map(of_feed).max().unwrap_or(0);
+        self.slowest.store(self.behind.most().max(distribution), Ordering::Relaxed);
     }
 
     async fn run_timers(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut tell_at = self.now();
         loop {
             ticks.tick().await;
             self.now.set(clock::now());
+            if self.now() >= tell_at {
+                self.tell_slowest();
+                tell_at = self.now() + TELL_SLOWEST_EVERY;
+            }
             let mut due = Vec::new();
             self.wheel.borrow_mut().advance(self.now(), |tick, id| due.push((tick, id)));
             for (tick, id) in due {

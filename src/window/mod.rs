@@ -5,6 +5,7 @@
 //! is evicted, and no JSON is looked at. It knows no NATS, no sockets and no wire format: an
 //! event is encoded by a function that its reader brings, and the result is kept beside it.
 
+mod census;
 mod exclusion;
 mod frames;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::journal::Incarnation;
 use crate::journal::tail::Follower;
 pub use crate::journal::tail::{Arrival, StreamState};
 use crate::subject::SubjectTemplate;
+pub use census::{Census, Meaning, OTHER_KIND};
 use exclusion::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use frames::{FRAME_VARIANTS, FrameVariant};
 pub use jobs::JobSummary;
@@ -104,6 +106,11 @@ impl Window {
                 listeners: RwLock::default(),
             }),
         }
+    }
+
+    /// From now on events are counted by these kinds of jobs.
+    pub fn count_kinds(&self, kinds: impl IntoIterator<Item = Arc<str>>) {
+        self.write().count_kinds(kinds);
     }
 
     /// As [`Window::new`], with segments so small that little is evicted at once.

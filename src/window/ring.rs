@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::census::Census;
 use super::exclusion::AtomicUsize;
 use super::frames::{FrameBudget, FrameVariant};
 use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, Located};
@@ -98,6 +99,7 @@ pub struct Ring {
     segment: usize,
     subjects: Arc<SubjectTemplate>,
     last_ids_capacity: usize,
+    census: Census,
 }
 
 impl Ring {
@@ -126,7 +128,23 @@ impl Ring {
             segment,
             subjects,
             last_ids_capacity,
+            census: Census::default(),
         }
+    }
+
+    /// From now on events are counted by these kinds of jobs.
+    pub fn count_kinds(&mut self, kinds: impl IntoIterator<Item = Arc<str>>) {
+        self.census = Census::of(kinds);
+    }
+
+    /// Events by kind and meaning, counted since the window was filled.
+    pub fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// When the oldest event in the window was stored, in nanoseconds since 1970.
+    pub fn oldest_stored_at(&self) -> Option<i64> {
+        Some(self.segments.front()?.slots.first()?.stored_at)
     }
 
     /// Starts a new incarnation of the stream: everything that was known is discarded, and the
@@ -135,12 +153,14 @@ impl Ring {
         self.generation += 1;
         self.epoch = epoch.into();
         self.stream = None;
+        self.census.begin();
         self.empty_at(floor);
     }
 
     /// Notes what the leader said.
     pub fn observe(&mut self, state: StreamState) {
         self.stream = Some(state);
+        self.census.count_after(state.last);
     }
 
     /// Takes the next message of the stream. Ids up to the head are dropped; a hole in the
@@ -156,6 +176,7 @@ impl Ring {
         let subjects = Arc::clone(&self.subjects);
         if let Some(parts) = subjects.split(arrival.subject) {
             let event_type = subjects.event_type(&parts, arrival.payload);
+            self.census.note(arrival.id, parts.kind(), &event_type);
             self.store(arrival, &parts, &event_type);
         }
     }

@@ -109,7 +109,7 @@ async fn a_client_over_tls_that_takes_nothing_is_reset() {
     let stream = certificates.secure(stream).await.expect("a TLS handshake");
     let mut client = Client::over(stream, deployment.gateway.address).await;
     client.subscribe("job", 0).await;
-    let stuck = "jobwire_connections_closed_total{reason=\"stuck\"}";
+    let stuck = "jobwire_connections_closed_total{dialect=\"optimization\",reason=\"stuck\"}";
     eventually("the connection is reset", async || {
         let metrics = deployment.gateway.admin_get("/metrics").await.body;
         metrics.contains(&format!("{stuck} 1\n")).then_some(())

@@ -24,7 +24,7 @@ use crate::config::{LogFormat, PersonalNatsSettings};
 use crate::event::JobKey;
 use crate::journal::connection::{connect, jetstream};
 use crate::journal::publish::{PublishError, Publisher};
-use crate::telemetry;
+use crate::{telemetry, traces};
 use berlin52::OPTIMUM;
 use controls::Control;
 use progress::Progress;
@@ -79,6 +79,15 @@ pub(super) fn run(arguments: DemoArguments) -> anyhow::Result<()> {
 }
 
 async fn run_demo(arguments: DemoArguments) -> anyhow::Result<()> {
+    let exporting = traces::start().map_err(|error| Failure::usage(error.to_string()))?;
+    let outcome = run_job(arguments).await;
+    if let Some(exporting) = exporting {
+        exporting.end().await;
+    }
+    outcome
+}
+
+async fn run_job(arguments: DemoArguments) -> anyhow::Result<()> {
     let job = job_key(&arguments)?;
     let config = arguments.nats.clone().resolve()?;
     let mut signals = StopSignals::listen()?;

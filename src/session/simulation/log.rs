@@ -130,7 +130,7 @@ impl ModelLog {
             (state.first, state.last)
         };
         let checked_at = crate::session::clock::now();
-        window.observe(StreamState { first, last, checked_at });
+        window.observe(StreamState { first, last, bytes: 0, consumers: 0, checked_at });
     }
 }
 

@@ -196,6 +196,7 @@ fn profiles() -> Profiles {
         after: None,
         epoch: None,
         grant: None,
+        trace: Default::default(),
     };
     let optimization =
         routes.routes.iter().find(|route| route.path.matches("/ws/optimization").is_some());

@@ -90,7 +90,13 @@ impl Model {
     }
 
     pub fn observe(&mut self) {
-        let state = StreamState { first: self.first, last: self.last, checked_at: self.now };
+        let state = StreamState {
+            first: self.first,
+            last: self.last,
+            bytes: 0,
+            consumers: 0,
+            checked_at: self.now,
+        };
         self.ring.observe(state);
     }
 

@@ -104,7 +104,7 @@ impl GatewayCommand {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jobwire"));
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("JOBWIRE_") || text.starts_with("NATS_") {
+            if ["JOBWIRE_", "NATS_", "OTEL_"].iter().any(|ours| text.starts_with(ours)) {
                 command.env_remove(&name);
             }
         }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::deployment::{Backend, Deployment};
+use super::gateway::GatewayCommand;
 
 /// The secret of HS256.
 pub const SECRET: &str = "a secret of more than thirty-two bytes";
@@ -156,12 +157,26 @@ pub async fn guarded() -> Deployment {
 
 /// The same with `[auth]` ending in these lines, and with arguments.
 pub async fn guarded_with(lines: &str, arguments: &[&str]) -> Deployment {
+    guarded_in(lines, arguments, &[]).await
+}
+
+/// The same with environment variables.
+pub async fn guarded_in(
+    lines: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Deployment {
     let keys = KeyFiles::write();
     let configuration = keys.path("jobwire.toml");
     std::fs::write(&configuration, keys.configuration(lines)).expect("a written file");
     let arguments = [["--config", &configuration].as_slice(), arguments].concat();
     // The files are read once, before the gateway listens.
-    Backend::start().await.deploy(&arguments).await
+    let Backend { publisher, nats } = Backend::start().await;
+    let mut command = GatewayCommand::in_front_of(&nats.url(), &arguments);
+    for (name, value) in environment {
+        command = command.with_environment(name, value);
+    }
+    Deployment { gateway: command.start().await, publisher, nats }
 }
 
 /// The issuer's keys as files.

@@ -1,6 +1,7 @@
 //! A stage for the tests: a NATS server, gateways, clients and what stands between them.
 
 pub mod client;
+pub mod collector;
 pub mod cut_proxy;
 pub mod deployment;
 pub mod event_reader;

@@ -159,7 +159,8 @@ async fn take_nothing_more(deployment: &Deployment) {
 
 /// Waits until so many connections were reset as stuck.
 async fn reset_all(deployment: &Deployment, count: usize) {
-    const STUCK: &str = "jobwire_connections_closed_total{reason=\"stuck\"}";
+    const STUCK: &str =
+        "jobwire_connections_closed_total{dialect=\"optimization\",reason=\"stuck\"}";
     eventually_within(PHASE, "the stuck ones are reset", async || {
         let metrics = deployment.gateway.admin_get("/metrics").await.body;
         metrics.contains(&format!("{STUCK} {count}\n")).then_some(())
