@@ -13,8 +13,13 @@ CONDITION = re.compile(
 )
 
 
+def without_comments(query):
+    return re.sub(r"(?m)^\s*#.*\n", "", query)
+
+
 def names(query):
     """Metrics and recorded series that a query reads."""
+    query = without_comments(query)
     bare = re.sub(r"\{[^{}]*\}|\[[^\[\]]*\]", " ", QUOTED.sub('""', query))
     bare = LABELS.sub(" ", bare)
     return {name for name in NAME.findall(bare) if name.lower() not in WORDS}
@@ -46,7 +51,7 @@ def operands(query):
     taken apart in the same way, and plain numbers are left out. `a / b > 0.9 and on (job) c` gives `a / b`, `c`.
     """
     parts, depth, start, at = [], 0, 0, 0
-    query = query.strip()
+    query = without_comments(query).strip()
     while at < len(query):
         if quoted := QUOTED.match(query, at):
             at = quoted.end()
