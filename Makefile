@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test chart typescript python page conformance fuzz supply-chain sbom chaos
+.PHONY: help dev test chart typescript python page observability conformance fuzz supply-chain sbom chaos
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A debug build: it is built sooner, and one job with a few watchers asks for no more.
 dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it
@@ -15,9 +15,9 @@ test: ## Check format and lints, run all tests (installs what they need)
 	cargo test
 	tests/descriptions/check
 	cargo build
-	$(MAKE) --jobs=3 --output-sync=target chart typescript python page
+	$(MAKE) --jobs=3 --output-sync=target chart typescript python page observability
 
-# These four try what `cargo build` has built.
+# These five try what `cargo build` has built.
 chart: ## Check the Helm chart, the Dockerfile and compose.yaml (installs what that needs)
 	tests/with_programs helm/check
 
@@ -29,6 +29,9 @@ page: ## Check that the page is built from its sources, and try it (installs wha
 
 python: ## Check the Python client (installs what that needs)
 	tests/with_programs clients/python/check
+
+observability: ## Check dashboards and alerts against a real Prometheus (installs what that needs)
+	tests/with_programs grafana/check
 
 # These two: cargo install --locked cargo-deny cargo-cyclonedx
 #

@@ -1,14 +1,13 @@
 """The stage that most tests share."""
 
 import json
-import time
 
 import pytest
 from load import SECRET, Load, Sleeper, store_history
-from stage import Gateway, NatsServer, Prometheus
+from stage import Gateway, NatsServer, Prometheus, Stage
 
 # What a small gateway needs to show all of its sides: a window that is soon full, and little patience.
-SMALL = ("--publish", "true", "--window", "4MiB", "--stuck-timeout", "1s", "--send-buffer", "4KiB", "--job-grace", "0s")
+SMALL = ("--publish=true", "--window", "4MiB", "--stuck-timeout", "1s", "--send-buffer", "4KiB", "--job-grace", "0s")
 # A public key, for a set that is fetched; tokens of the tests are signed with the secret.
 KEY = {"kty": "EC", "crv": "P-256", "kid": "1", "use": "sig", "alg": "ES256"}
 POINT = {"x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}
@@ -24,27 +23,15 @@ class Scene:
 
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scene")
-    processes, load, sleepers = [], None, []
-    try:
-        nats = NatsServer(folder)
-        processes.append(nats)
-        (folder / "keys.json").write_text(json.dumps({"keys": [KEY | POINT]}))
-        tokens = ("--auth-mode", "jwt", "--auth-jwks-file", folder / "keys.json")
-        gateways = [Gateway(folder, nats, *SMALL), Gateway(folder, nats, *tokens, JOBWIRE_AUTH_SECRET=SECRET)]
-        processes.extend(gateways)
-        prometheus = Prometheus(folder, gateways)
-        processes.append(prometheus)
-        load = Load(gateways[:1], guarded=gateways[1])
-        store_history(gateways[0])
-        sleepers = [Sleeper(gateways[0])]
+    with Stage(tmp_path_factory.mktemp("scene")) as stage:
+        nats = NatsServer(stage)
+        (stage.folder / "keys.json").write_text(json.dumps({"keys": [KEY | POINT]}))
+        tokens = ("--auth-mode=jwt", f"--auth-jwks-file={stage.folder}/keys.json", "--auth-jwks-refresh=10s")
+        open_to_all = Gateway(stage, nats, *SMALL)
+        guarded = Gateway(stage, nats, *tokens, JOBWIRE_AUTH_SECRET=SECRET)
+        prometheus = Prometheus(stage, [open_to_all, guarded])
+        store_history(open_to_all)
+        Load(stage, [open_to_all], guarded)
+        Sleeper(stage, open_to_all)
         nats.request("jobs.optimization.live.progress", b"no event")
-        time.sleep(2)
-        yield Scene(prometheus, [gateway.metrics() for gateway in gateways])
-    finally:
-        if load:
-            load.stop()
-        for one in sleepers:
-            one.close()
-        for process in reversed(processes):
-            process.end()
+        yield Scene(prometheus, [gateway.metrics() for gateway in (open_to_all, guarded)])

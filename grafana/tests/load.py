@@ -60,7 +60,8 @@ def store_history(gateway):
 class Load:
     """Runs until it is stopped, in a thread of its own. Faults of others do not end it: it tries again."""
 
-    def __init__(self, gateways, guarded=None):
+    def __init__(self, stage, gateways, guarded=None):
+        stage.callback(self.stop)
         self.gateways = gateways
         self.guarded = guarded
         self._done = threading.Event()
@@ -150,8 +151,9 @@ class Load:
 class Sleeper:
     """A client that asks for everything and never reads."""
 
-    def __init__(self, gateway):
+    def __init__(self, stage, gateway):
         self.socket = socket.socket()
+        stage.callback(self.socket.close)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         self.socket.connect(("127.0.0.1", gateway.port))
         wanted = json.dumps({"type": "subscribe", "jobId": "history", "afterEventId": 1}).encode()
@@ -162,6 +164,3 @@ class Sleeper:
             + bytes([0x81, 0x80 | len(wanted), 0, 0, 0, 0])
             + wanted
         )
-
-    def close(self):
-        self.socket.close()

@@ -1,5 +1,6 @@
 """A stage: a NATS server, gateways, and a Prometheus that scrapes them and evaluates the rules."""
 
+import contextlib
 import json
 import os
 import re
@@ -46,12 +47,21 @@ def fetched(url):
         return None
 
 
+class Stage(contextlib.ExitStack):
+    """Whatever begins on it ends with it, the last first."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+
 class Process:
     """A program that is started, and ended by us alone. What it says is kept in its folder."""
 
-    def __init__(self, folder, name):
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
+    def __init__(self, stage, name):
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=stage.folder))
         self.process = None
+        stage.callback(self.end)
 
     def launch(self, command, **environment):
         with open(self.folder / "log", "ab") as log:
@@ -73,8 +83,8 @@ class Process:
 
 
 class NatsServer(Process):
-    def __init__(self, folder):
-        super().__init__(folder, "nats")
+    def __init__(self, stage):
+        super().__init__(stage, "nats")
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.start()
@@ -106,8 +116,8 @@ class NatsServer(Process):
 
 
 class Gateway(Process):
-    def __init__(self, folder, nats, *options, **environment):
-        super().__init__(folder, "gateway")
+    def __init__(self, stage, nats, *options, **environment):
+        super().__init__(stage, "gateway")
         self.port, self.admin_port = free_port(), free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.admin = f"127.0.0.1:{self.admin_port}"
@@ -131,8 +141,8 @@ class Gateway(Process):
 class Prometheus(Process):
     """Scrapes gateways as the job jobwire. The rules are evaluated as often, and made quicker if that is wanted."""
 
-    def __init__(self, folder, gateways, quicker=1):
-        super().__init__(folder, "prometheus")
+    def __init__(self, stage, gateways, quicker=1):
+        super().__init__(stage, "prometheus")
         self.port = free_port()
         rules = self.folder / "rules"
         rules.mkdir()
