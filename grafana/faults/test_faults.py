@@ -1,12 +1,12 @@
 """What is broken, and which alerts fire then: the right one, and no other.
 
 Rules are as they are, but with every time in them divided by 30, so that 5 minutes are 10 seconds. Before a fault
-no alert may be pending; after it all have to end.
+no alert may be pending; after it the right one has to end.
 """
 
 import itertools
+import json
 import signal
-import threading
 import time
 
 import pytest
@@ -19,7 +19,7 @@ ALL_OVER = 60
 
 
 class Trial:
-    """Two gateways under load, and what alerts there were."""
+    """Two gateways under load, and the alerts there are."""
 
     def __init__(self, stage, *options):
         self.stage = stage
@@ -28,9 +28,6 @@ class Trial:
         store_history(self.gateways[0])
         self.prometheus = Prometheus(stage, self.gateways, QUICKER)
         Load(stage, self.gateways)
-        self.began = {}
-        self._over = threading.Event()
-        stage.callback(self._over.set)
         # Live deliveries have to flow for as long as the rules look back before anything can be told.
         time.sleep(15)
         for state in ("pending", "firing"):
@@ -40,7 +37,7 @@ class Trial:
         """Breaks something, waits until all that should fire does, mends it, and waits until all is quiet again."""
         begun = time.monotonic()
         fired = {}
-        repeat = break_it()
+        repeat = break_it()  # A generator is what is done again and again.
         deadline = begun + patience
         while (set(fires) - fired.keys() or time.monotonic() < begun + during) and time.monotonic() < deadline:
             self._look(fired, begun)
@@ -49,7 +46,7 @@ class Trial:
             time.sleep(0.2)
         mended = time.monotonic()
         mend_it()
-        while self.prometheus.alerts("firing") and time.monotonic() < mended + ALL_OVER:
+        while self.prometheus.alerts("firing") & set(fires) and time.monotonic() < mended + ALL_OVER:
             self._look(fired, begun)
             time.sleep(0.2)
         # What is late: a wrong alert may come of the mending.
@@ -60,7 +57,7 @@ class Trial:
         print(f"\n{what}: {told or 'nothing fires'}; broken for {QUICKER * (mended - begun) / 60:.1f} min")
         assert set(fires) <= fired.keys(), f"silent: {set(fires) - fired.keys()}"
         assert fired.keys() <= set(fires) | set(may_fire), f"wrong: {fired.keys() - set(fires) - set(may_fire)}"
-        assert self.prometheus.alerts("firing") == set(), "it is over"
+        assert not self.prometheus.alerts("firing") & set(fires), "it is over"
 
     def _look(self, fired, begun):
         for name in self.prometheus.alerts("firing"):
@@ -85,15 +82,54 @@ def test_nats_is_stopped(trial):
 
 
 def test_nats_stands_still(trial):
-    """The connection stays, and nobody answers: the worst of faults."""
+    """Sockets stay open, and nobody answers."""
     trial = trial()
     trial.watched(
         "NATS stands still",
-        fires=["JobwireTailNotReady"],
-        may_fire=["JobwireNatsDisconnected", "JobwireTailRestarts", "JobwireNatsRequestsFail", "JobwireCatchUpFails", "JobwirePublishingFails", "JobwireLatencyBudgetBurnsFast", "JobwireLatencyBudgetBurnsSlowly"],
+        fires=["JobwireNatsDisconnected"],
         break_it=lambda: trial.nats.send(signal.SIGSTOP),
         mend_it=lambda: trial.nats.send(signal.SIGCONT),
         during=20,
+    )
+
+
+def test_the_stream_is_gone(trial):
+    """And another one of its name comes, so that all cursors are of no use."""
+    trial = trial()
+    trial.watched(
+        "the stream is deleted, and made anew",
+        fires=["JobwireTailNotReady", "JobwirePublishingFails"],
+        may_fire=["JobwireNatsRequestsFail", "JobwireTailRestarts", "JobwireCatchUpFails", "JobwireCursorsInvalid"],
+        break_it=lambda: trial.nats.request("$JS.API.STREAM.DELETE.JOBS") and None,
+        mend_it=trial.nats.apply,
+        during=20,
+    )
+
+
+def test_retention_is_too_short(trial):
+    trial = trial()
+
+    def shortened():
+        stream = trial.nats.request("$JS.API.STREAM.INFO.JOBS")["config"]
+        wanted = json.dumps({**stream, "max_msgs": 100}).encode()
+        assert "error" not in trial.nats.request("$JS.API.STREAM.UPDATE.JOBS", wanted)
+
+    trial.watched(
+        "retention takes what watchers want",
+        fires=["JobwireTruncations"],
+        may_fire=["JobwireWatchesBudgetBurnsFast", "JobwireWatchesBudgetBurnsSlowly"],
+        break_it=shortened,
+        mend_it=lambda: None,
+    )
+
+
+def test_a_producer_stores_nonsense(trial):
+    trial = trial()
+    trial.watched(
+        "a message that is no event",
+        fires=["JobwireMalformedEvents"],
+        break_it=lambda: trial.nats.request("jobs.optimization.live.progress", b"no event") and None,
+        mend_it=lambda: None,
     )
 
 
@@ -189,14 +225,16 @@ def test_a_gateway_is_full(trial):
     trial = trial("--max-connections=12")
 
     def crowd():
-        sockets = [Sleeper(trial.stage, trial.gateways[0]) for _ in range(15)]
-        return iter(lambda: sockets, None)
+        for _ in range(15):
+            Sleeper(trial.stage, trial.gateways[0])
+
+    def gone():
+        trial.gateways[0].end()
+        trial.gateways[0].start()
 
     trial.watched(
         "more clients than there is room for",
         fires=["JobwireConnectionsFull"],
-        may_fire=["JobwireSlowClientsClosed"],
         break_it=crowd,
-        mend_it=lambda: trial.stage.pop_all and None,
-        during=5,
+        mend_it=gone,
     )

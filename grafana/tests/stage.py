@@ -88,6 +88,10 @@ class NatsServer(Process):
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.start()
+        self.apply()
+
+    def apply(self):
+        """Creates the stream as the gateway wants it."""
         command = [program("JOBWIRE_BIN"), "stream", "apply", "--nats-url", self.url]
         subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
 
