@@ -11,7 +11,7 @@ import time
 
 import pytest
 from load import Load, Sleeper, store_history
-from stage import Gateway, NatsServer, Prometheus, Stage, eventually
+from stage import Gateway, NatsServer, Prometheus, Stage
 
 QUICKER = 30
 # Longer than the longest range and wait of an alert that is expected here, quickened: 15 minutes and 2 minutes.
@@ -99,7 +99,12 @@ def test_the_stream_is_gone(trial):
     trial.watched(
         "the stream is deleted, and made anew",
         fires=["JobwireTailNotReady", "JobwirePublishingFails"],
-        may_fire=["JobwireNatsRequestsFail", "JobwireTailRestarts", "JobwireCatchUpFails", "JobwireCursorsInvalid"],
+        may_fire=[
+            "JobwireNatsRequestsFail",
+            "JobwireTailRestarts",
+            "JobwireCatchUpFails",
+            "JobwireCursorsInvalid",
+        ],
         break_it=lambda: trial.nats.request("$JS.API.STREAM.DELETE.JOBS") and None,
         mend_it=trial.nats.apply,
         during=20,
@@ -107,7 +112,7 @@ def test_the_stream_is_gone(trial):
 
 
 def test_retention_is_too_short(trial):
-    trial = trial()
+    trial = trial("--page-cache=1MiB")
 
     def shortened():
         stream = trial.nats.request("$JS.API.STREAM.INFO.JOBS")["config"]

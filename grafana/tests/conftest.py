@@ -7,10 +7,20 @@ from load import SECRET, Load, Sleeper, store_history
 from stage import Gateway, NatsServer, Prometheus, Stage
 
 # What a small gateway needs to show all of its sides: a window and a cache that are soon full, and little patience.
-SMALL = ("--publish=true", "--window=4MiB", "--page-cache=1MiB", "--stuck-timeout=1s", "--send-buffer=4KiB", "--job-grace=0s")
+SMALL = (
+    "--publish=true",
+    "--window=4MiB",
+    "--page-cache=1MiB",
+    "--stuck-timeout=1s",
+    "--send-buffer=4KiB",
+    "--job-grace=0s",
+)
 # A public key, for a set that is fetched; tokens of the tests are signed with the secret.
 KEY = {"kty": "EC", "crv": "P-256", "kid": "1", "use": "sig", "alg": "ES256"}
-POINT = {"x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}
+POINT = {
+    "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+    "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+}
 
 
 class Scene:

@@ -134,7 +134,10 @@ class Load:
 
     async def _read_history(self, gateway):
         """One that comes with an old cursor, reads what there is and goes."""
-        async with asyncio.timeout(10), connect(f"ws://{gateway.address}/ws/optimization", max_size=None) as socket_:
+        async with (
+            asyncio.timeout(10),
+            connect(f"ws://{gateway.address}/ws/optimization", max_size=None) as socket_,
+        ):
             wanted = {"type": "subscribe", "jobId": "history", "afterEventId": 1, "position": True}
             await socket_.send(json.dumps(wanted))
             async for message in socket_:

@@ -27,7 +27,10 @@ def rules(path):
 ALERTS = {rule["alert"]: rule for path in RULE_FILES for rule in rules(path) if "alert" in rule}
 RECORDS = {rule["record"]: rule["expr"] for path in RULE_FILES for rule in rules(path) if "record" in rule}
 PANELS = {
-    f"{name}/{panel['id']}": panel for name, board in DASHBOARDS.items() for panel in board["panels"] if panel["type"] != "row"
+    f"{name}/{panel['id']}": panel
+    for name, board in DASHBOARDS.items()
+    for panel in board["panels"]
+    if panel["type"] != "row"
 }
 QUERIES = {
     f"{place} {panel['title']}: {target['legendFormat']}": target["expr"]

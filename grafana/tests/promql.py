@@ -5,7 +5,21 @@ import re
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 # A word that calls nothing; those of the language are taken out afterwards.
 NAME = re.compile(r"(?<![\w:$.])([a-zA-Z_:][\w:]*)(?![\w:]*\s*\()")
-WORDS = {"and", "or", "unless", "on", "ignoring", "group_left", "group_right", "by", "without", "bool", "offset", "inf", "nan"}
+WORDS = {
+    "and",
+    "or",
+    "unless",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "by",
+    "without",
+    "bool",
+    "offset",
+    "inf",
+    "nan",
+}
 LABELS = re.compile(r"\b(on|ignoring|group_left|group_right|by|without)\s*\([^()]*\)")
 CONDITION = re.compile(
     r"\b(?:and|or|unless)\b(?:\s*(?:on|ignoring)\s*\([^()]*\))?"

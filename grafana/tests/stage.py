@@ -105,9 +105,14 @@ class NatsServer(Process):
 
     def request(self, subject, payload=b""):
         """Asks for something in the protocol of NATS, which is lines, and returns the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as stream, stream.makefile("rb") as lines:
+        with (
+            socket.create_connection(("127.0.0.1", self.port), PATIENCE) as stream,
+            stream.makefile("rb") as lines,
+        ):
             begin = b'CONNECT {"verbose":false}\r\nSUB answer.%d 1\r\n' % os.getpid()
-            stream.sendall(begin + b"PUB %s answer.%d %d\r\n%s\r\n" % (subject.encode(), os.getpid(), len(payload), payload))
+            stream.sendall(
+                begin + b"PUB %s answer.%d %d\r\n%s\r\n" % (subject.encode(), os.getpid(), len(payload), payload)
+            )
             for line in lines:
                 if line.startswith(b"MSG"):
                     return json.loads(lines.read(int(line.split()[-1])))
@@ -153,10 +158,17 @@ class Prometheus(Process):
         for path in RULE_FILES:
             (rules / path.name).write_text(hastened(path.read_text(), quicker))
         configuration = {
-            "global": {"scrape_interval": SCRAPED_EVERY, "scrape_timeout": SCRAPED_EVERY, "evaluation_interval": SCRAPED_EVERY},
+            "global": {
+                "scrape_interval": SCRAPED_EVERY,
+                "scrape_timeout": SCRAPED_EVERY,
+                "evaluation_interval": SCRAPED_EVERY,
+            },
             "rule_files": [f"{rules}/*.yaml"],
             "scrape_configs": [
-                {"job_name": "jobwire", "static_configs": [{"targets": [gateway.admin for gateway in gateways]}]}
+                {
+                    "job_name": "jobwire",
+                    "static_configs": [{"targets": [gateway.admin for gateway in gateways]}],
+                }
             ],
         }
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
@@ -201,7 +213,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def hastened(text, quicker):
-    """Rules with every time in them divided: ranges, and what they wait for. Groups are evaluated as often as is scraped."""
+    """Rules with all ranges and waits divided. Their groups are evaluated as often as is scraped."""
 
     def divided(found):
         return f"{found[1]}{max(1, round(int(found[2]) * SECONDS[found[3]] / quicker))}s{found[4]}"

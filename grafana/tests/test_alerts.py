@@ -7,8 +7,14 @@ import pytest
 import yaml
 from project import ALERTS, GRAFANA, PANELS, RECORDS, ROOT, RULE_FILES, program
 
-# All values as text: 0x10, which is eleven times 0 to promtool, is a number to YAML.
-SCENARIOS = yaml.load((GRAFANA / "tests" / "alerts.yaml").read_text(), yaml.BaseLoader)
+# By alert: when it `fires`, with what `labels` beside the severity, and when it is `silent`. Each scenario has series
+# with one value a minute in the notation of promtool, and the minute that is looked `at`. All values are text here:
+# 0x10, which is eleven times 0 to promtool, is a number to YAML.
+SCENARIOS = {
+    name: scenario
+    for path in sorted((GRAFANA / "tests" / "scenarios").glob("*.yaml"))
+    for name, scenario in yaml.load(path.read_text(), yaml.BaseLoader).items()
+}
 RUNBOOKS = ROOT / "docs" / "runbooks"
 
 
@@ -83,7 +89,7 @@ def cases(name):
 
 @pytest.fixture(scope="module")
 def rules_with_summaries(tmp_path_factory):
-    """The rules with no annotation but the summary: promtool compares all there are, and texts are not repeated here."""
+    """The rules with no annotation but the summary: promtool compares all there are, and scenarios tell no more."""
     folder = tmp_path_factory.mktemp("rules")
     for path in RULE_FILES:
         content = yaml.safe_load(path.read_text())

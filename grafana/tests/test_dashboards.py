@@ -28,7 +28,9 @@ def variables(board):
 
 
 def test_the_files_are_what_their_source_says():
-    done = subprocess.run([sys.executable, GRAFANA / "write-dashboards", "--check"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, GRAFANA / "write-dashboards", "--check"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -142,11 +144,20 @@ def test_dashboards_have_stable_ids_and_lead_to_each_other(board):
     assert board["uid"] == f"jobwire-{name}"
     assert "jobwire" in board["tags"]
     [link] = board["links"]
-    assert (link["type"], link["tags"], link["includeVars"], link["keepTime"]) == ("dashboards", ["jobwire"], True, True)
+    assert (link["type"], link["tags"], link["includeVars"], link["keepTime"]) == (
+        "dashboards",
+        ["jobwire"],
+        True,
+        True,
+    )
 
 
 def test_series_that_are_recorded_are_those_that_are_read():
-    read = {name for query in [*QUERIES.values(), *(alert["expr"] for alert in ALERTS.values()), *RECORDS.values()] for name in names(query)}
+    read = {
+        name
+        for query in [*QUERIES.values(), *(alert["expr"] for alert in ALERTS.values()), *RECORDS.values()]
+        for name in names(query)
+    }
     assert {name for name in read if ":" in name} == set(RECORDS)
 
 

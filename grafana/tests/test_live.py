@@ -11,7 +11,7 @@ from stage import eventually
 # What has no answer when all is well, or cannot have one here, with the reason.
 MAY_BE_EMPTY = {
     "absent(jobwire_build_info)": "gateways are scraped",
-    "max by (cluster, namespace, pod) (container_memory_working_set_bytes": "there is no cAdvisor and no kube-state-metrics",
+    "max by (cluster, namespace, pod) (container_memory_working_set_bytes": "no cAdvisor, no kube-state-metrics",
 }
 # Series that no gateway gives.
 FROM_ELSEWHERE = {
@@ -47,7 +47,9 @@ def known(scene):
 
 def test_promtool_finds_nothing_wrong_with_the_metrics(scene):
     for text in scene.texts:
-        done = subprocess.run([program("PROMTOOL"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [program("PROMTOOL"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+        )
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
