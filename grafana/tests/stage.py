@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -23,9 +24,12 @@ SCRAPED_EVERY = "500ms"
 
 
 def free_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
+    """A port that nobody has, below those that outgoing connections take: it has to be free again for a restart."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as bound:
+            bound.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
 
 
 def eventually(what, look, patience=PATIENCE, pause=0.05):
