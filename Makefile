@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test chart typescript python page observability conformance fuzz supply-chain sbom chaos
+.PHONY: help dev test chart typescript python page observability docs scaling conformance fuzz supply-chain sbom chaos
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ test: ## Check format and lints, run all tests (installs what they need)
 	cargo test
 	tests/descriptions/check
 	cargo build
-	$(MAKE) --jobs=3 --output-sync=target chart typescript python page observability
+	$(MAKE) --jobs=3 --output-sync=target chart typescript python page observability docs scaling
 
 # These five try what `cargo build` has built.
 chart: ## Check the Helm chart, the Dockerfile and compose.yaml (installs what that needs)
@@ -32,6 +32,13 @@ python: ## Check the Python client (installs what that needs)
 
 observability: ## Check dashboards and alerts against a real Prometheus (installs what that needs)
 	tests/with_programs grafana/check
+
+docs: ## Check the documents by doing what they say (installs what that needs)
+	tests/with_programs docs/check
+
+# Needs nothing that was built.
+scaling: ## Check the cost model, its simulation and the tables of docs/scaling.md
+	benches/scaling/check
 
 # These two: cargo install --locked cargo-deny cargo-cyclonedx
 #

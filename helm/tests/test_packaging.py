@@ -74,12 +74,12 @@ def test_the_table_of_values_is_current():
     assert result.returncode == 0, result.stderr
 
 
-DOCUMENTS = [ROOT / "docs" / "kubernetes.md", CHART / "README.md"]
+DOCUMENTS = [ROOT / "docs" / "kubernetes.md", ROOT / "docs" / "start" / "sre.md", CHART / "README.md"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_examples_of_values_can_be_rendered(chart, document):
-    examples = re.findall(r"```yaml\n(.*?)```", document.read_text(), re.DOTALL)
+    examples = re.findall(r"```yaml[^\n]*\n(.*?)```", document.read_text(), re.DOTALL)
     values = [yaml.safe_load(text.replace("sha256:…", "sha256:" + "0" * 64)) for text in examples]
     ours = [part for part in values if "nats" in part]
     assert ours

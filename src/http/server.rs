@@ -269,8 +269,7 @@ async fn run_worker(
         match TcpStream::from_std(stream) {
             Ok(stream) => {
                 let (public, worker) = (Rc::clone(&public), Rc::clone(&worker));
-                let serving = serve_connection(public, worker, stream, Rc::new(peer));
-                tokio::task::spawn_local(serving);
+                serve_connection(public, worker, stream, Rc::new(peer));
             }
             Err(error) => tracing::warn!(%error, "a connection cannot be served"),
         }
@@ -278,19 +277,19 @@ async fn run_worker(
 }
 
 /// Handshakes are made here and not where connections are accepted: they take time and computing.
-async fn serve_connection(
-    public: Rc<Public>,
-    worker: Rc<Worker>,
-    stream: TcpStream,
-    peer: Rc<Peer>,
-) {
-    let Some(tls) = public.tls.clone() else {
-        return serve_http(public, worker, stream, peer).await;
+/// A task of its own kind for each: one that could be either has room for both.
+fn serve_connection(public: Rc<Public>, worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
+    match public.tls.clone() {
+        None => tokio::task::spawn_local(serve_http(public, worker, stream, peer)),
+        Some(tls) => tokio::task::spawn_local(async move {
+            match tls.handshake(stream).await {
+                Ok(stream) => serve_http(public, worker, stream, peer).await,
+                Err(error) => {
+                    tracing::debug!(%error, "a connection was closed before any request");
+                }
+            }
+        }),
     };
-    match tls.handshake(stream).await {
-        Ok(stream) => serve_http(public, worker, stream, peer).await,
-        Err(error) => tracing::debug!(%error, "a connection was closed before any request"),
-    }
 }
 
 async fn serve_http<S>(public: Rc<Public>, worker: Rc<Worker>, stream: S, peer: Rc<Peer>)

@@ -20,7 +20,7 @@ use super::query::Query;
 use super::server::Public;
 use crate::auth::offered_bearer;
 use crate::event::{JobKey, MAX_NAME, check_name};
-use crate::session::{Endpoint, Profile, Socket, Transport, Worker};
+use crate::session::{Endpoint, Profile, Reason, Socket, Transport, Worker};
 
 /// Answers an upgrade, and begins the session once the answer is on its way.
 ///
@@ -63,15 +63,27 @@ pub async fn upgrade(
     }
     let address = public.proxies.client(peer.address, request.headers());
     let place = public.places.take(&Visit::of(address, &profile), Instant::now());
-    let (worker, peer) = (Rc::clone(worker), Rc::clone(peer));
+    // In a box of its own, which is gone when the session stands.
+    let beginning = Box::pin(begin(Rc::clone(worker), websocket, profile, place.refusal()));
+    let peer = Rc::clone(peer);
     tokio::task::spawn_local(async move {
-        if let Some(socket) = socket(websocket, profile.max_message()).await {
-            let endpoint = Endpoint::WebSocket(Box::new(socket));
-            worker.serve(endpoint, profile, place.refusal()).await;
+        if let Some(session) = beginning.await {
+            session.await;
         }
         drop((place, peer));
     });
     Ok(answer)
+}
+
+/// The session, to be run; `None` if the client is gone before the answer was written.
+async fn begin(
+    worker: Rc<Worker>,
+    websocket: HyperWebsocket,
+    profile: Profile,
+    refusal: Option<Reason>,
+) -> Option<impl Future<Output = ()>> {
+    let socket = socket(websocket, profile.max_message()).await?;
+    Some(worker.serve(Endpoint::WebSocket(Box::new(socket)), profile, refusal))
 }
 
 /// The stream below the upgrade, and what was read of it already; `None` if the client is gone

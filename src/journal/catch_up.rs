@@ -5,9 +5,9 @@
 //! NATS connection of its own: a large history never stands before a live event.
 //!
 //! Who comes back for a second page at once is likely to come back for a third. From then on
-//! JetStream is asked for the next page while the last is on its way to the socket, for as many
-//! jobs as there are slots, so that what waits here stays bounded. Whoever is slow comes back
-//! after the consumer is gone, and costs no more than one page that nobody wanted.
+//! JetStream is asked for the next two pages while the last is on its way to the socket, and for
+//! as many pages as there are slots in all, so that what waits here stays bounded. Whoever is
+//! slow comes back after the consumer is gone, and costs no more than two pages that nobody wanted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long a job's first id is waited for, and for how long it is not asked for after that.
 const COURTESY: Duration = Duration::from_millis(250);
 const COURTESY_PAUSE: Duration = Duration::from_secs(3);
+/// Pages that one consumer is asked for ahead: with one, JetStream stands idle between two of them.
+const AHEAD: usize = 2;
 /// How many jobs' first ids are remembered.
 const FIRSTS: usize = 50_000;
 
@@ -108,8 +110,8 @@ struct Parked {
     consumer: Consumer,
     /// What is on its way from it belongs to this incarnation.
     generation: u64,
-    /// Its next page has been pulled already.
-    ahead: Option<OwnedSemaphorePermit>,
+    /// One for each of its next pages that has been pulled already.
+    ahead: Vec<OwnedSemaphorePermit>,
 }
 
 /// Where a page is read from.
@@ -117,8 +119,8 @@ struct Source {
     consumer: Consumer,
     /// It has been read from before: somebody came back for this page.
     continued: bool,
-    /// The page has been pulled already.
-    ahead: Option<OwnedSemaphorePermit>,
+    /// One for each page that has been pulled already, this one first.
+    ahead: Vec<OwnedSemaphorePermit>,
 }
 
 /// Why a page was not read.
@@ -336,12 +338,10 @@ impl Inner {
         let started = Instant::now();
         let mut reading = Reading::new(self.api.subjects(), job, through);
         let mut source = self.source(of, job, after).await?;
-        let ahead = source.ahead.take();
-        if ahead.is_none() {
+        if source.ahead.pop().is_none() {
             source.consumer.pull(PAGE_PULL).await?;
         }
-        let complete = reading.fill(&mut source.consumer).await?;
-        drop(ahead);
+        let complete = reading.fill(&mut source.consumer, &mut source.ahead).await?;
         if !complete {
             self.pull_ahead(&mut source).await;
         }
@@ -389,16 +389,18 @@ impl Inner {
         }
         let filter = self.api.subjects().job_filter(job);
         let consumer = Consumer::begin(&self.api, "page", after + 1, filter).await?;
-        Ok(Source { consumer, continued: false, ahead: None })
+        Ok(Source { consumer, continued: false, ahead: Vec::new() })
     }
 
-    /// Lets JetStream send the next page already, if that is likely to be wanted.
+    /// Lets JetStream send the next pages already, if they are likely to be wanted.
     async fn pull_ahead(&self, source: &mut Source) {
-        if source.continued
+        while source.continued
+            && source.ahead.len() < AHEAD
             && let Ok(permit) = Arc::clone(&self.ahead).try_acquire_owned()
-        {
             // If it fails, whoever comes back finds out.
-            source.ahead = source.consumer.pull(PAGE_PULL).await.is_ok().then_some(permit);
+            && source.consumer.pull(PAGE_PULL).await.is_ok()
+        {
+            source.ahead.push(permit);
         }
     }
 

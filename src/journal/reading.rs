@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
 use crate::event::{JobKey, MAX_EVENT, StoredEvent};
@@ -39,8 +40,13 @@ impl<'a> Reading<'a> {
         Self { subjects, job, through, events: Vec::new(), bytes: 0, room: BytesMut::new() }
     }
 
-    /// Reads until the page is full or complete; `true`: complete. It must have been pulled.
-    pub(super) async fn fill(&mut self, consumer: &mut Consumer) -> Result<bool, ConsumerEnd> {
+    /// Reads until the page is full or complete; `true`: complete. It must have been pulled. Of the
+    /// pages that were pulled after it, those are taken out that ended without an event.
+    pub(super) async fn fill(
+        &mut self,
+        consumer: &mut Consumer,
+        ahead: &mut Vec<OwnedSemaphorePermit>,
+    ) -> Result<bool, ConsumerEnd> {
         let mut alone = false;
         loop {
             // What is there already needs no timer.
@@ -67,6 +73,8 @@ impl<'a> Reading<'a> {
                     let pull = Pull { messages: 1, bytes: None, expires: PULL_EXPIRES };
                     consumer.pull(pull).await?;
                 }
+                // For pages that were pulled already the event is too large as well.
+                Signal::PullOver { .. } if self.events.is_empty() && ahead.pop().is_some() => {}
                 Signal::PullOver { .. } => return Ok(false),
             }
         }

@@ -181,32 +181,36 @@ impl Worker {
         })
     }
 
-    /// Takes a connection, and serves it to its end. What it is refused for is told by
+    /// Takes a connection; what is returned serves it to its end. What it is refused for is told by
     /// closing it: a browser cannot read the status of a refused upgrade.
-    pub async fn serve(
+    pub fn serve(
         self: Rc<Self>,
         socket: Endpoint,
         profile: Profile,
         refusal: Option<Reason>,
-    ) {
+    ) -> impl Future<Output = ()> {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let session = Session::new(Rc::clone(&self), id, socket, profile);
         self.sessions.borrow_mut().insert(id, Rc::clone(&session));
         // Leaves the worker whatever happens, a panic included.
-        let departure = Departure { worker: Rc::clone(&self), id };
-        let serving = async {
-            match refusal {
-                None => session.begin(),
-                Some(reason) => session.turn_away(reason),
+        let departure = Departure { worker: self, id };
+        // It lives as long as the connection, and ten thousand of them do: it holds no more than it
+        // must. As an `async fn` it would keep room for what it was given.
+        async move {
+            let serving = async {
+                match refusal {
+                    None => session.begin(),
+                    Some(reason) => session.turn_away(reason),
+                }
+                Rc::clone(&session).run().await;
+            };
+            if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+                session.fail();
+                session.run().await;
             }
-            Rc::clone(&session).run().await;
-        };
-        if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
-            session.fail();
-            session.run().await;
+            drop(departure);
         }
-        drop(departure);
     }
 
     /// Runs what is not a connection's own: distribution, timers, drain. Never returns.

@@ -265,7 +265,12 @@ impl Subscription {
     }
 
     fn next_notice(&mut self) -> Option<Notice> {
-        if self.notices.is_empty() { None } else { Some(self.notices.remove(0)) }
+        let next = (!self.notices.is_empty()).then(|| self.notices.remove(0));
+        if self.notices.is_empty() {
+            // Most subscriptions have told all they ever will.
+            self.notices = Vec::new();
+        }
+        next
     }
 
     fn tell_truncation(&mut self, after: u64, stream_first: u64, first_available: u64) {
@@ -291,7 +296,7 @@ impl Subscription {
             opening::Next::Refuse(notice) => Step::End(notice),
             opening::Next::Open(opened) => {
                 self.open(view, opened);
-                Step::Tell(self.notices.remove(0))
+                self.next_notice().map_or(Step::Wait(None), Step::Tell)
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -59,9 +60,19 @@ pub struct Verdict {
     /// The longest time from the last fault, or the publish if that was later, to the arrival of
     /// a job's last event, in microseconds.
     pub slowest: u64,
+    /// From the end of a connection to the next thing that its watcher was told, in microseconds,
+    /// of all connections that ended; in order.
+    #[serde(skip)]
+    pub gaps: Vec<u64>,
 }
 
 impl Verdict {
+    /// The gap that this share of the gaps is not longer than; nothing without gaps.
+    pub fn gap(&self, share: f64) -> Option<Duration> {
+        let rank = (self.gaps.len() as f64 * share).ceil() as usize;
+        self.gaps.get(rank.saturating_sub(1)).map(|gap| Duration::from_micros(*gap))
+    }
+
     /// Whether every promise was kept.
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty()
@@ -89,6 +100,9 @@ impl fmt::Display for Verdict {
             self.lost_by_nats,
             self.slowest as f64 / 1e6,
         )?;
+        if let (Some(half), Some(most)) = (self.gap(0.5), self.gap(0.99)) {
+            writeln!(formatter, "gaps of watchers: p50 {half:.1?}, p99 {most:.1?}")?;
+        }
         if self.is_clean() {
             return write!(formatter, "nothing lost, doubled, reordered or invented");
         }
@@ -155,7 +169,28 @@ pub fn judge(history: &[Record]) -> Verdict {
     for ((watcher, job), watch) in &watches {
         facts.check_watch(watcher, job, watch, &mut verdict);
     }
+    verdict.gaps = gaps(history);
     verdict
+}
+
+fn gaps(history: &[Record]) -> Vec<u64> {
+    let mut ended: HashMap<&str, u64> = HashMap::new();
+    let mut gaps = Vec::new();
+    for record in history {
+        match &record.what {
+            What::Closed { watcher, .. } => {
+                // Who was turned away in between is in the same gap.
+                ended.entry(watcher).or_insert(record.at);
+            }
+            What::Delivered { watcher, .. } | What::Position { watcher, .. } => {
+                let ended = ended.remove(watcher.as_str());
+                gaps.extend(ended.map(|ended| record.at.saturating_sub(ended)));
+            }
+            _ => {}
+        }
+    }
+    gaps.sort_unstable();
+    gaps
 }
 
 /// What publishers and the stream say.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -52,6 +52,25 @@ async fn a_history_of_many_pages_is_complete_when_it_is_older_than_the_window() 
     let transcript = client.collect_until("job", 0, last).await;
     assert_eq!(transcript.ids(), ids(&published));
     assert!(transcript.batches > 6_000_000 / (256 << 10), "{} batches", transcript.batches);
+}
+
+#[tokio::test]
+async fn events_larger_than_a_page_are_read_in_the_middle_of_a_long_history() {
+    let deployment = Deployment::with_arguments(&SMALL_WINDOW).await;
+    let publisher = &deployment.publisher;
+    let mut published = Vec::new();
+    for first in (0..1_200).step_by(400) {
+        published.extend(publisher.publish_padded("job", first..first + 397, 3_000).await);
+        published.extend(publisher.publish_padded("job", first + 397..first + 400, 400_000).await);
+    }
+    deployment.publish_other_jobs(22 << 20).await;
+
+    let mut client = deployment.client().await;
+    let started = Instant::now();
+    let transcript = client.collect_until("job", 0, published.last().unwrap().id).await;
+    assert_eq!(transcript.ids(), ids(&published));
+    // A pull that nobody answers would be waited for so long.
+    assert!(started.elapsed() < Duration::from_millis(2_500), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

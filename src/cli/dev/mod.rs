@@ -21,6 +21,8 @@ use crate::config::{LogFormat, NatsSettings};
 use crate::telemetry;
 use nats::Nats;
 
+/// What is logged among the lines of this command, unless `JOBWIRE_LOG` says otherwise.
+const LOG: &str = "warn";
 /// How long the gateway may take until it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two demo jobs.
@@ -63,7 +65,7 @@ pub(super) struct DevArguments {
 }
 
 pub(super) fn run(arguments: DevArguments) -> anyhow::Result<()> {
-    telemetry::init(LogFormat::Text, "info")?;
+    telemetry::init(LogFormat::Text, LOG)?;
     super::block_on(run_dev(arguments))
 }
 
@@ -150,6 +152,9 @@ async fn start_gateway(arguments: &DevArguments, nats: &Nats) -> anyhow::Result<
         // Whoever tries things out does not want to wait for a gentle end.
         "--drain=1s".to_owned(),
     ];
+    if std::env::var_os("JOBWIRE_LOG").is_none() {
+        words.push(format!("--log={LOG}"));
+    }
     // Any page may use this gateway. What it could write to is ours to throw away; a NATS that was
     // named is not.
     if nats.is_our_own() {

@@ -41,6 +41,13 @@ impl Length {
         length
     }
 
+    /// Fewer events for more watchers.
+    ///
+    /// Long: 3,000 watchers.
+    pub fn of_a_crowd(self) -> Self {
+        if self.is_long { Self { rate: 250, watchers: 60, ..self } } else { self }
+    }
+
     const SHORT: Self = Self {
         is_long: false,
         duration: Duration::from_secs(8),

@@ -53,7 +53,16 @@ impl Chaos {
     /// Begins: publishers at `nats_url`, where no fault but those of NATS itself reaches them, and
     /// watchers at an address.
     pub async fn begin(name: &'static str, nats_url: &str, watched_at: SocketAddr) -> Self {
-        let length = Length::from_environment();
+        Self::begin_with(name, nats_url, watched_at, Length::from_environment()).await
+    }
+
+    /// The same with a load of one's own.
+    pub async fn begin_with(
+        name: &'static str,
+        nats_url: &str,
+        watched_at: SocketAddr,
+        length: Length,
+    ) -> Self {
         let jobs: Vec<String> = (0..length.jobs).map(|number| format!("job-{number}")).collect();
         let recorder = Recorder::new();
         let nats = connect(nats_url).await;
@@ -198,6 +207,8 @@ impl Chaos {
         assert!(verdict.is_clean(), "{}; history: {}", self.name, path.display());
         self.assert_activity(&verdict, &least);
         assert!(resets >= least.resets, "only {resets} watchers were told to begin anew");
+        let gap = verdict.gap(0.99).unwrap_or_default();
+        assert!(least.gap.is_none_or(|most| gap <= most), "a gap of {gap:?}");
         let untrue = refusals.iter().find(|(code, _)| !self.may_be_told(code));
         assert_eq!(untrue, None, "a refusal without a reason; history: {}", path.display());
         std::fs::remove_file(path).expect("a history of ours");
@@ -235,6 +246,8 @@ pub struct Least {
     pub truncations: usize,
     /// Times that a watcher was told that its cursor means nothing any more.
     pub resets: usize,
+    /// How long, at most, 99 of 100 watchers may have heard nothing after their connection ended.
+    pub gap: Option<Duration>,
 }
 
 /// A connection to NATS that comes back quickly.

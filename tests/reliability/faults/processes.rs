@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::chaos::{Chaos, Least};
+use crate::chaos::{Chaos, Least, Length};
 use crate::harness::deployment::Backend;
 use crate::harness::nats::NatsServer;
 use crate::stage::clock::Clock;
 use crate::stage::link::{Link, random_pause};
-use crate::stage::{addresses, gateway, two_gateways};
+use crate::stage::{addresses, gateway, three_gateways, two_gateways};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_that_are_killed_lose_nothing() {
@@ -46,6 +46,31 @@ async fn gateways_that_are_asked_to_end_lose_nothing() {
             .await;
     }
     chaos.finish(Least { faults: 2, closed: 20, ..Least::default() }).await;
+}
+
+/// As Kubernetes does it: one after the other, each with its own time to say farewell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_under_a_crowd_loses_nothing_and_leaves_nobody_waiting() {
+    let backend = Backend::start().await;
+    let length = Length::from_environment().of_a_crowd();
+    let drain = if length.is_long { "20s" } else { "2s" };
+    let mut gateways = three_gateways(&backend.nats.url(), drain).await;
+    let balancer = Link::to(&addresses(&gateways)).await;
+    let url = backend.nats.url();
+    let mut chaos = Chaos::begin_with("rolling-restart", &url, balancer.address, length).await;
+    chaos.calm().await;
+    for gateway in &mut gateways {
+        chaos
+            .inflict("restart of one of three", async || {
+                gateway.terminate();
+                gateway.exit(Duration::from_secs(40)).await;
+                gateway.replace().await;
+                gateway.ready().await;
+            })
+            .await;
+    }
+    let gap = Some(Duration::from_secs(3));
+    chaos.finish(Least { faults: 3, closed: 20, gap, ..Least::default() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,15 @@ pub async fn gateway(nats_url: &str) -> Gateway {
     GatewayCommand::listening_at(free_address(), nats_url, &ARGUMENTS).start().await
 }
 
+/// Three of them, which take so long to let their watchers go.
+pub async fn three_gateways(nats_url: &str, drain: &str) -> [Gateway; 3] {
+    let gateway = async || {
+        let arguments = ["--window", "4MiB", "--drain", drain];
+        GatewayCommand::listening_at(free_address(), nats_url, &arguments).start().await
+    };
+    [gateway().await, gateway().await, gateway().await]
+}
+
 /// Two of them.
 pub async fn two_gateways(nats_url: &str) -> [Gateway; 2] {
     [gateway(nats_url).await, gateway(nats_url).await]
