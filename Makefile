@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test chart typescript python page docs scaling scenarios hot-path conformance fuzz supply-chain sbom chaos
+.PHONY: help dev test chart typescript python page observability docs scenarios scaling hot-path conformance fuzz \
+  supply-chain sbom chaos
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A debug build: it is built sooner, and one job with a few watchers asks for no more.
 dev: ## Start NATS, the gateway and a demo job on this machine; Ctrl-C stops all of it
@@ -16,7 +17,7 @@ test: ## Check format and lints, run all tests (installs what they need)
 	tests/descriptions/check
 	cargo build
 	benches/hot_path/check
-	$(MAKE) --jobs=3 --output-sync=target chart typescript python page docs scaling scenarios
+	$(MAKE) --jobs=3 --output-sync=target chart typescript python page observability docs scenarios scaling
 
 # These try what `cargo build` has built.
 chart: ## Check the Helm chart, the Dockerfile and compose.yaml (installs what that needs)
@@ -31,6 +32,9 @@ page: ## Check that the page is built from its sources, and try it (installs wha
 python: ## Check the Python client (installs what that needs)
 	tests/with_programs clients/python/check
 
+observability: ## Check dashboards and alerts against a real Prometheus (installs what that needs)
+	tests/with_programs grafana/check
+
 docs: ## Check the documents by doing what they say (installs what that needs)
 	tests/with_programs docs/check
 
@@ -41,7 +45,6 @@ scenarios: ## Play the same scenarios to every client, through a proxy with faul
 scaling: ## Check the cost model, its simulation and the tables of docs/scaling.md
 	benches/scaling/check
 
-# Built by a profile of its own.
 hot-path: ## Count the instructions of a delivery (needs valgrind, which tests/prepare installs)
 	benches/hot_path/check
 

@@ -9,8 +9,6 @@ from markdown import ROOT, anchors, documents, links, name_of
 EXPECTED = {
     "docs/cli.md",
     "docs/metrics.md",
-    "docs/observability.md",
-    "docs/scaling.md",
 }
 
 

@@ -387,6 +387,17 @@ groups:
     assert shown["metadata"]["annotations"] == {"grafana_folder": "jobwire"}
 
 
+def test_runbooks_are_where_the_operator_has_them(chart):
+    release = chart.render({**MONITORING, "runbooks": "https://git.example.com/jobwire/docs/runbooks"})
+    groups = [group for item in release.all("PrometheusRule") for group in item["spec"]["groups"]]
+    rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    addresses = {rule["annotations"]["runbook_url"] for rule in rules}
+    assert "https://git.example.com/jobwire/docs/runbooks/tail-not-ready.md" in addresses
+    assert all(address.startswith("https://git.example.com/jobwire/docs/runbooks/") for address in addresses)
+    shown = release.one("ConfigMap", "demo-jobwire-dashboard-nats")["data"]["nats.json"]
+    assert "Runbooks: https://git.example.com/jobwire/docs/runbooks/tail-not-ready.md" in shown
+
+
 def test_every_rule_and_dashboard_of_the_project_is_in_the_chart(chart):
     release = chart.render(MONITORING)
     project = CHART.parents[1] / "grafana"

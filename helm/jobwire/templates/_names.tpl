@@ -75,3 +75,10 @@ annotations:
 {{- $scheme := ternary "https" "http" .Values.tls.enabled -}}
 {{- printf "%s://%s.%s.svc:%d" $scheme (include "jobwire.fullname" .) .Release.Namespace (int64 .Values.service.port) -}}
 {{- end -}}
+
+{{- /* A file's text, with its runbooks below the address that was given: (list root file). */ -}}
+{{- define "jobwire.withRunbooks" -}}
+{{- $text := index . 1 | toString -}}
+{{- with (index . 0).Values.runbooks }}{{ $text = replace "docs/runbooks/" (print . "/") $text }}{{ end -}}
+{{- $text -}}
+{{- end }}
