@@ -127,7 +127,9 @@ async fn a_demo_tells_its_whole_life() {
 #[tokio::test]
 async fn the_steps_of_a_demo_are_counted_and_scored() {
     let nats = Nats::with_stream().await;
+    let began = std::time::Instant::now();
     nats.run(&["demo", "--seconds", "2"]).await;
+    let seconds = began.elapsed().as_secs();
     let events = nats.events().await;
     let steps: Vec<_> =
         events.iter().filter(|(subject, ..)| subject.ends_with(".iteration_completed")).collect();
@@ -145,7 +147,7 @@ async fn the_steps_of_a_demo_are_counted_and_scored() {
     assert_eq!(stages, ["exploring", "polishing"]);
     assert!(steps[0].1["data"]["tour"].is_array(), "the first tour is told");
     let tours = steps.iter().filter(|(_, body, _)| body["data"]["tour"].is_array()).count();
-    assert!(tours <= 3, "{tours} tours in two seconds");
+    assert!(tours as u64 <= seconds + 1, "{tours} tours in {seconds} s");
 }
 
 #[tokio::test]

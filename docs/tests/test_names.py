@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("names")
 # Histories and measurements of other programs name what is not ours.
 LEFT_OUT = {"CHANGELOG.md"}
 # Options of other programs, in prose of ours.
-OF_OTHERS = {"--build-arg", "--case", "--check", "--experimental-websocket", "--job-progress-bar", "--set", "--token",
+OF_OTHERS = {"--away", "--group", "--build-arg", "--case", "--check", "--experimental-websocket", "--job-progress-bar", "--set", "--token",
              "--volumes", "--without"}  # fmt: skip
 # Variables of other parts: clients, tests, images, and what they are built with.
 OTHER_SOURCES = ["clients", "tests", "helm", "benches", "compose.yaml", "Makefile", "Dockerfile", "nats", "docs/check"]

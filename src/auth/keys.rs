@@ -63,6 +63,9 @@ impl Keys {
         metrics: AuthMetrics,
     ) -> (Self, KeyRefresh<S>) {
         let now = Instant::now();
+        if let Some(keys) = &initial {
+            metrics.fetched(keys.len());
+        }
         let keys = initial.map(|keys| (keys.into(), now));
         let (sender, latest) = watch::channel(Fetched { keys, attempts: 0, may_ask_from: now });
         // One place: any number of asks are one.

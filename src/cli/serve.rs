@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::watch;
 
 use super::outcome::Failure;
@@ -14,6 +14,7 @@ use crate::auth::{AuthConfig, Verifier};
 use crate::config::routes::SourceConfig;
 use crate::config::{Config, NatsConfig, TlsConfig};
 use crate::drain::Drain;
+use crate::families::signed;
 use crate::http::{
     self, Admin, Intake, KernelQueue, OpenConnections, Origins, Places, Public, PublicSource,
     Publishing, Readiness, Serving,
@@ -24,7 +25,7 @@ use crate::journal::connection::{Connection, connect_in_background, jetstream};
 use crate::journal::publish::Publisher;
 use crate::journal::requests::StreamApi;
 use crate::journal::tail::{Tail, TailStatus};
-use crate::metrics::{Metrics, Observed, ObservedStream};
+use crate::metrics::{Metrics, Observed, ObservedRuntime, ObservedStream, Purpose};
 use crate::session::{Source, WorkerSettings};
 use crate::tls::{Reload, TlsAccept};
 use crate::traces;
@@ -72,6 +73,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
         false => None,
     };
+    metrics.sessions.connections_limit.set(signed(config.clients.connections.in_all as u64));
     let public = Public {
         publishing,
         sources: connections.readable(&config, &windows),
@@ -101,13 +103,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let observed = Observed {
         streams: observed_streams(&config, &windows, &tails),
         connections: nats,
-        runtimes: [Handle::current().metrics(), connections.tail_thread.metrics()]
-            .into_iter()
-            .chain(serving.runtimes().iter().cloned())
-            .collect(),
+        runtimes: observed_runtimes(connections.tail_thread.metrics(), &serving),
         drain: drain.clone(),
     };
-    let readiness = Readiness { tails, drain, verifier };
+    let readiness = Readiness { tails: named(&config, tails), drain, verifier };
     listeners.serve(&serving, Admin { readiness, metrics, observed });
 
     signals.next().await;
@@ -116,6 +115,24 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         exporting.end().await;
     }
     Ok(())
+}
+
+fn observed_runtimes(tail: RuntimeMetrics, serving: &Serving) -> Vec<ObservedRuntime> {
+    let of = |purpose, metrics| ObservedRuntime { purpose, metrics };
+    let workers = serving.runtimes().iter().cloned();
+    let workers = workers.map(|metrics| of(Purpose::Connections, metrics));
+    [of(Purpose::Other, Handle::current().metrics()), of(Purpose::Tail, tail)]
+        .into_iter()
+        .chain(workers)
+        .collect()
+}
+
+fn named(
+    config: &Config,
+    tails: Vec<watch::Receiver<TailStatus>>,
+) -> Vec<(String, watch::Receiver<TailStatus>)> {
+    let names = config.routes.sources.iter().map(|source| source.stream.to_string());
+    names.zip(tails).collect()
 }
 
 /// What metrics look at of each stream.

@@ -19,8 +19,8 @@ pub const READINESS: &str = "/readyz";
 /// What readiness depends on.
 #[derive(Clone)]
 pub struct Readiness {
-    /// How the tail of each stream is doing.
-    pub tails: Vec<watch::Receiver<TailStatus>>,
+    /// How the tail of each stream is doing, by the stream's name.
+    pub tails: Vec<(String, watch::Receiver<TailStatus>)>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
     /// Who checks tokens; `None`: nobody asks for one.
@@ -32,14 +32,18 @@ impl Readiness {
         if self.drain.borrow().spread().is_some() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
-        let tails: Vec<TailStatus> = self.tails.iter().map(|tail| tail.borrow().clone()).collect();
-        let mut lines: String = tails.iter().map(|tail| format!("{tail}\n")).collect();
+        let is_only_one = self.tails.len() == 1;
+        let line = |(name, tail): &(String, watch::Receiver<TailStatus>)| match is_only_one {
+            true => format!("{}\n", *tail.borrow()),
+            false => format!("{name}: {}\n", *tail.borrow()),
+        };
+        let mut lines: String = self.tails.iter().map(line).collect();
         // Without keys every request would be answered with 503.
         let has_keys = self.verifier.as_ref().is_none_or(Verifier::is_ready);
         if !has_keys {
             lines.push_str("the keys that tokens are checked with are not there\n");
         }
-        let all_ready = has_keys && tails.iter().all(TailStatus::is_ready);
+        let all_ready = has_keys && self.tails.iter().all(|(_, tail)| tail.borrow().is_ready());
         let status = if all_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         text(status, lines)
     }

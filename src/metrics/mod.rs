@@ -17,7 +17,6 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
-use tokio::runtime::RuntimeMetrics;
 use tokio::sync::watch;
 
 use crate::auth::AuthMetrics;
@@ -28,6 +27,7 @@ use crate::journal::connection::Connection;
 use crate::session::SessionMetrics;
 use crate::tls::TlsMetrics;
 pub use journal::JournalMetrics;
+pub use process::{ObservedRuntime, Purpose};
 pub use streams::ObservedStream;
 
 /// What is looked at when metrics are asked for.
@@ -37,7 +37,7 @@ pub struct Observed {
     /// The connections to NATS.
     pub connections: Vec<Connection>,
     /// The runtimes of tokio.
-    pub runtimes: Vec<RuntimeMetrics>,
+    pub runtimes: Vec<ObservedRuntime>,
     /// Whether the process is stopping.
     pub drain: watch::Receiver<Drain>,
 }

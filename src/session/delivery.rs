@@ -77,8 +77,16 @@ impl Worker {
                 Some(encoded)
             }
             Err(error) => {
+                let is_first = self.settings.metrics.malformed.get() == 0;
                 self.settings.metrics.malformed.inc();
-                tracing::warn!(%job, id = event.id, %error, "a stored message is no event");
+                if is_first {
+                    tracing::warn!(
+                        %job, id = event.id, %error,
+                        "a stored message is no event; others are only counted"
+                    );
+                } else {
+                    tracing::debug!(%job, id = event.id, %error, "a stored message is no event");
+                }
                 None
             }
         }

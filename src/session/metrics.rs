@@ -84,6 +84,8 @@ pub struct SessionMetrics {
     closed: IntCounterVec,
     /// Connections that are open.
     pub connections: IntGauge,
+    /// Connections that may be open.
+    pub connections_limit: IntGauge,
     subscriptions_opened: IntCounterVec,
     subscriptions_closed: IntCounterVec,
     /// Subscriptions that stand or are being opened.
@@ -143,6 +145,10 @@ impl SessionMetrics {
                 &[dialect(), endings()],
             )?,
             connections: gauge("jobwire_connections", "Connections that are open.")?,
+            connections_limit: gauge(
+                "jobwire_connections_limit",
+                "Connections that the process takes, as set by max_connections.",
+            )?,
             subscriptions_opened: by(
                 "jobwire_subscriptions_opened_total",
                 "Subscriptions that were asked for and not refused at once.",

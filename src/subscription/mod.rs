@@ -30,6 +30,8 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(9);
 pub const BELOW_CURSOR_FOR: Duration = Duration::from_secs(10);
 /// At most this often a moving position is told.
 pub const POSITION_EVERY: Duration = Duration::from_secs(30);
+/// How often one whose history the tail has yet to read in full is looked at.
+const BELOW_BOUNDARY: Duration = Duration::from_millis(100);
 /// Pause after an answer that did not help: a stale replica, or NATS away.
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -377,6 +379,11 @@ impl Subscription {
         if !self.request.position {
             self.following = true;
             return Step::Wait(None);
+        }
+        // The tail has yet to read what was promised as the job's last event: history is not through.
+        if position < self.boundary {
+            self.following = true;
+            return Step::Wait(Some(now + BELOW_BOUNDARY));
         }
         let due = self.position_told_at.map(|at| at + POSITION_EVERY);
         if due.is_none_or(|due| now >= due && position > self.last_sent) {

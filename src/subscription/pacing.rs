@@ -1,9 +1,11 @@
 //! How often a subscription asks to be looked at while its stream is quiet.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Answer, Notice, POSITION_EVERY, Request, Step, Subscription};
 use crate::event::JobKey;
+use crate::journal::Bounds;
 use crate::window::{JobView, View};
 
 /// What a subscription that has caught up wants next.
@@ -103,4 +105,41 @@ fn who_is_not_told_positions_waits_for_events_alone() {
     let mut subscription = subscription(false, started);
     let opened = rest(&mut subscription, started, &window_up_to(10));
     assert_eq!((opened.positions, opened.until), (vec![], None));
+}
+
+/// The stream's leader knows of event 8, this pod's tail has read up to 5.
+#[test]
+fn while_the_tail_is_behind_the_promised_history_no_position_is_told() {
+    let started = Instant::now();
+    let job = JobKey::new("training", "42").unwrap();
+    let request = Request { position: true, ..Request::default() };
+    let mut subscription = Subscription::new(job, request, started);
+    let unknown = View { job: JobView::Unknown, ..window_up_to(5) };
+    let bounds = Bounds {
+        up_to: Some(8),
+        last: Some(8),
+        first: Some(8),
+        stream_first: 1,
+        state: Arc::default(),
+    };
+    let mut told = Vec::new();
+    let until = loop {
+        match subscription.step(started, &unknown) {
+            Step::Ask(_) => {
+                let answer = Answer::Bounds(bounds.clone());
+                subscription.answered(started, &unknown, answer);
+            }
+            Step::Tell(notice) => told.push(notice),
+            Step::ReadWindow { through, .. } => subscription.read_through(through),
+            Step::Wait(until) => break until,
+            other => panic!("not to be expected: {other:?}"),
+        }
+    };
+    assert!(matches!(told[..], [Notice::Subscribed { last: 8, .. }]), "{told:?}");
+
+    let now = until.expect("another look");
+    assert!(now - started < Duration::from_secs(1), "{:?}", now - started);
+    subscription.fall_behind(5);
+    let in_time = View { job: JobView::InWindow { oldest: 8, last: 8 }, ..window_up_to(8) };
+    assert_eq!(rest(&mut subscription, now, &in_time).positions, [8]);
 }
