@@ -169,7 +169,13 @@ pub fn stored_events(input: &[u8]) {
 
 fn assert_told(event_type: &str, payload: &[u8], standing: Standing) -> bool {
     let job = JobKey::new("optimization", "job").expect("a job");
-    let event = EventView { id: 7, event_type, stored_at: 1_790_230_470_084_404_000, payload };
+    let event = EventView {
+        id: 7,
+        event_type,
+        stored_at: 1_790_230_470_084_404_000,
+        payload,
+        traceparent: None,
+    };
     let is_event = StoredBody::parse(payload).is_ok();
     let _ = jobwire::dialect::is_final(event);
     for form in (0..Form::COUNT).filter_map(Form::of_number) {

@@ -123,6 +123,8 @@ pub struct StoredEvent {
     pub stored_at: i64,
     /// One JSON object, if it is well formed.
     pub payload: Bytes,
+    /// The trace that it belongs to; see [`traceparent`].
+    pub traceparent: Option<Box<str>>,
 }
 
 impl StoredEvent {
@@ -133,12 +135,14 @@ impl StoredEvent {
             event_type: &self.event_type,
             stored_at: self.stored_at,
             payload: &self.payload,
+            traceparent: self.traceparent.as_deref(),
         }
     }
 
     /// Bytes this event costs in memory, roughly.
     pub fn cost(&self) -> usize {
-        size_of::<Self>() + self.event_type.len() + self.payload.len()
+        let traceparent = self.traceparent.as_deref().map_or(0, str::len);
+        size_of::<Self>() + self.event_type.len() + self.payload.len() + traceparent
     }
 }
 
@@ -153,6 +157,29 @@ pub struct EventView<'a> {
     pub stored_at: i64,
     /// One JSON object, if it is well formed.
     pub payload: &'a [u8],
+    /// The trace that it belongs to; see [`traceparent`].
+    pub traceparent: Option<&'a str>,
+}
+
+/// Bytes of a [`traceparent`].
+pub const TRACEPARENT: usize = 55;
+
+/// A `traceparent` header that can be passed on: version 00 of W3C Trace Context, hexadecimal digits and
+/// hyphens. `None` for anything else, which is nobody's trace.
+pub fn traceparent(header: &str) -> Option<&str> {
+    let is_digits = |part: &str, length: usize| {
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        part.len() == length && part.bytes().all(digit)
+    };
+    let mut parts = header.split('-');
+    let parts = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    let [version, trace, parent, flags] = parts;
+    let is_valid = header.len() == TRACEPARENT
+        && version == "00"
+        && is_digits(trace, 32)
+        && is_digits(parent, 16)
+        && is_digits(flags, 2);
+    is_valid.then_some(header)
 }
 
 /// The fields of a stored event's payload, each as the producer wrote it.
@@ -329,6 +356,19 @@ mod tests {
         assert_eq!(check_name(&"x".repeat(129), MAX_NAME), Err(NameError::TooLong(128)));
         for bad in ["a.b", "*", ">", "a b", "a\n", "ä", "\0"] {
             assert_eq!(check_name(bad, MAX_NAME), Err(NameError::Forbidden), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_surely_a_trace_context_is_passed_on() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(traceparent(good), Some(good));
+        let upper = good.to_uppercase();
+        let (longer, shorter) = (format!("{good}-00"), good.get(..54).unwrap());
+        let quoted = good.replace('c', "\"");
+        let later = good.replace("00-0a", "01-0a");
+        for bad in ["", "---", &upper, &longer, shorter, &quoted, &later] {
+            assert_eq!(traceparent(bad), None, "{bad:?}");
         }
     }
 

@@ -115,6 +115,7 @@ impl Stage {
             stored_at: 1_767_225_600_000_000_000,
             subject: "jobs.optimization.job.progress",
             payload: payload.as_bytes(),
+            traceparent: None,
         }]);
     }
 

@@ -129,6 +129,7 @@ mod tests {
             event_type: "job_failed",
             stored_at: 0,
             payload: br#"{"data":{"error":"x"}}"#,
+            traceparent: None,
         };
         let form = Form::Agent(Naming { with_kind: false });
         for (newest, ends) in [(5, true), (9, false)] {

@@ -343,6 +343,10 @@ pub fn encode_event(
         Some(timestamp) => frame.push(timestamp.get()),
         None => frame.push_plain_string(&iso8601(event.stored_at)),
     }
+    if let Some(traceparent) = event.traceparent {
+        frame.push(",\"traceparent\":");
+        frame.push_plain_string(traceparent);
+    }
     frame.push("}");
     let end = frame.len();
     frame.push("}");

@@ -33,6 +33,7 @@ pub(crate) fn stored(id: u64, event_type: &str, payload: &str) -> StoredEvent {
         event_type: event_type.into(),
         stored_at: STORED_AT,
         payload: Bytes::copy_from_slice(payload.as_bytes()),
+        traceparent: None,
     }
 }
 

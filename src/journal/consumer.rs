@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::denials::Attempt;
 use super::request_counts::{Outcome, RequestKind};
 use super::requests::{RequestError, StreamApi, unreachable};
+use crate::event::traceparent;
 
 /// How long a consumer that nobody pulls from lives on at the server.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(5);
@@ -61,6 +62,11 @@ pub struct Delivered {
     pub stored_at: i64,
     /// The message.
     pub message: Message,
+}
+
+/// The trace that a message belongs to, if its headers name one.
+pub fn traceparent_of(message: &Message) -> Option<&str> {
+    traceparent(message.headers.as_ref()?.get("traceparent")?.as_str())
 }
 
 /// What a consumer has to say.

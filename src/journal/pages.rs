@@ -78,6 +78,7 @@ mod tests {
             event_type: "t".into(),
             stored_at: 0,
             payload: bytes::Bytes::from_static(&[0; 1_000]),
+            traceparent: None,
         };
         let page = Arc::new(Page { after, through, events: vec![event] });
         PageRead { page, stream_first: 1 }

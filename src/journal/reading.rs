@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
+use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal, traceparent_of};
 use crate::event::{JobKey, MAX_EVENT, StoredEvent};
 use crate::subject::SubjectTemplate;
 
@@ -98,6 +98,7 @@ impl<'a> Reading<'a> {
             event_type: self.subjects.event_type(&parts, &message.payload).into(),
             stored_at: delivered.stored_at,
             payload,
+            traceparent: traceparent_of(message).map(Box::from),
         });
     }
 

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::connection::Connection;
+use super::consumer::traceparent_of;
 use super::denials::{Attempt, Denial};
 use super::history::LeaderView;
 use super::request_counts::{Outcome, RequestKind};
@@ -409,6 +410,8 @@ pub(super) struct LastMessage<'a> {
     pub(super) event_type: Cow<'a, str>,
     /// Its payload.
     pub(super) payload: &'a [u8],
+    /// The trace that it belongs to.
+    traceparent: Option<&'a str>,
 }
 
 impl<'a> LastMessage<'a> {
@@ -421,6 +424,7 @@ impl<'a> LastMessage<'a> {
             event_type: event_type.unwrap_or_default(),
             parts,
             payload: &message.payload,
+            traceparent: traceparent_of(message),
         })
     }
 }
@@ -454,6 +458,7 @@ impl State {
             stored_at: found.stored_at,
             // Copied: the library's payloads hold its whole read buffer.
             payload: Bytes::copy_from_slice(found.payload),
+            traceparent: found.traceparent.map(Box::from),
         });
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal};
+use super::consumer::{Consumer, ConsumerEnd, Delivered, Pull, Signal, traceparent_of};
 use super::requests::{Fingerprint, RequestError, StreamApi, StreamReport};
 use super::stream::{Unsuitable, verify};
 pub use status::TailStatus;
@@ -48,6 +48,8 @@ pub struct Arrival<'a> {
     pub subject: &'a str,
     /// The payload.
     pub payload: &'a [u8],
+    /// The trace that it belongs to; see [`crate::event::traceparent`].
+    pub traceparent: Option<&'a str>,
 }
 
 /// What the stream's leader said of it.
@@ -398,6 +400,7 @@ impl<F: Follower> Tail<F> {
                 stored_at: delivered.stored_at,
                 subject: delivered.message.subject.as_str(),
                 payload: &delivered.message.payload,
+                traceparent: traceparent_of(&delivered.message),
             })
             .collect();
         let bytes = arrivals.iter().map(|arrival| arrival.payload.len()).sum();

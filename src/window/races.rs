@@ -35,7 +35,13 @@ fn tail(window: &Window) {
         window.begin(&format!("e{incarnation}"), 0);
         for id in 1..=EVENTS {
             let payload = [b'x'; 80];
-            let arrival = Arrival { id, stored_at: 0, subject: "jobs.k.a.t", payload: &payload };
+            let arrival = Arrival {
+                id,
+                stored_at: 0,
+                subject: "jobs.k.a.t",
+                payload: &payload,
+                traceparent: None,
+            };
             window.take(&[arrival]);
         }
     }

@@ -11,7 +11,7 @@ use super::jobs::{JOB_COST, JobIndex, JobSlot, JobSummary, LOCATED_COST, Located
 use super::segment::{Segment, Slot};
 use super::{Arrival, JobView, StreamState, View};
 use crate::encoded::EncodedEvent;
-use crate::event::{EventView, JobKey, JobStatus, LifeCycle, MAX_EVENT};
+use crate::event::{EventView, JobKey, JobStatus, LifeCycle, MAX_EVENT, TRACEPARENT};
 use crate::recent::Recent;
 use crate::subject::{SubjectParts, SubjectTemplate};
 
@@ -417,7 +417,9 @@ impl Ring {
         if is_new {
             self.older.remove(&*parts.job);
         }
-        let segment = self.segment_for(event_type.len() + payload.len());
+        let traceparent = arrival.traceparent.filter(|text| text.len() == TRACEPARENT);
+        let length = event_type.len() + payload.len() + traceparent.map_or(0, str::len);
+        let segment = self.segment_for(length);
         let slot = Slot {
             id: arrival.id,
             stored_at: arrival.stored_at,
@@ -426,10 +428,12 @@ impl Ring {
             offset: u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX),
             payload: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             event_type: u8::try_from(event_type.len()).unwrap_or(u8::MAX),
+            is_traced: traceparent.is_some(),
         };
         segment.slots.push(slot);
         segment.bytes.extend_from_slice(event_type.as_bytes());
         segment.bytes.extend_from_slice(payload);
+        segment.bytes.extend_from_slice(traceparent.unwrap_or_default().as_bytes());
         self.next_ordinal += 1;
         self.located += 1;
         self.keep_to_budget();

@@ -1,7 +1,7 @@
 //! A segment of the ring: a run of events whose payloads lie in one piece of memory.
 
 use super::frames::FrameTable;
-use crate::event::EventView;
+use crate::event::{EventView, TRACEPARENT};
 
 /// Where one event lies in its segment.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +12,8 @@ pub(super) struct Slot {
     pub(super) offset: u32,
     pub(super) payload: u32,
     pub(super) event_type: u8,
+    /// A `traceparent` follows the payload.
+    pub(super) is_traced: bool,
 }
 
 #[derive(Default)]
@@ -37,6 +39,11 @@ impl Segment {
                 .unwrap_or_default(),
             stored_at: slot.stored_at,
             payload: self.bytes.get(middle..end).unwrap_or_default(),
+            traceparent: slot
+                .is_traced
+                .then(|| self.bytes.get(end..end + TRACEPARENT))
+                .flatten()
+                .and_then(|bytes| std::str::from_utf8(bytes).ok()),
         }
     }
 

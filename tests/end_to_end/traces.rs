@@ -201,3 +201,27 @@ async fn no_token_is_in_a_span_nor_in_a_log_line() {
     assert!(!spans.contains(signature), "{spans}");
     assert_eq!(deployment.gateway.times_logged(signature), 0);
 }
+
+#[tokio::test]
+async fn a_watcher_is_told_the_trace_of_an_event_wherever_it_is_read_from() {
+    let deployment = Deployment::with_arguments(&["--window", "4MiB"]).await;
+    let publisher = &deployment.publisher;
+    publisher.publish_numbered("job", 0..1).await;
+    let mut follower = deployment.client().await;
+    follower.subscribed("job", 0).await;
+    follower.expect("replay").await;
+
+    let traced = publisher.publish_traced("job", &traceparent()).await;
+    let untrue = publisher.publish_traced("job", "00-\"-not-a-trace").await;
+    let live = follower.expect("event").await;
+    assert_eq!(live["event"]["traceparent"], traceparent());
+    assert!(follower.expect("event").await["event"].get("traceparent").is_none());
+
+    for place in ["the window", "the stream"] {
+        let transcript = deployment.client().await.collect_until("job", 0, untrue).await;
+        let told: Vec<_> = transcript.events.iter().map(|event| event.get("traceparent")).collect();
+        assert_eq!(told, [None, Some(&traceparent().into()), None], "from {place}");
+        assert_eq!(transcript.ids()[1], traced, "from {place}");
+        publisher.publish_other_jobs(22 << 20).await;
+    }
+}

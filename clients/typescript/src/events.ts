@@ -8,6 +8,8 @@ export interface StoredEvent<Type extends string = string, Data = Record<string,
   /** ISO 8601; the producer's time, else the time of storage. */
   readonly timestamp: string;
   readonly iteration?: number;
+  /** The trace (W3C Trace Context) that it belongs to. */
+  readonly traceparent?: string;
   readonly stage?: string;
   readonly data?: Data;
 }

@@ -175,6 +175,7 @@ impl Floor {
                 event_type: "progress",
                 stored_at: 0,
                 payload: &payload,
+                traceparent: None,
             };
             let naming = Naming::on_route(&job.key, "optimization");
             if job.frames.is_empty() {

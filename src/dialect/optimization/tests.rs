@@ -23,6 +23,7 @@ fn encode(payload: &str) -> Result<EncodedEvent, MalformedEvent> {
         event_type: "iteration_completed",
         stored_at: 1_790_230_470_084_404_000,
         payload: payload.as_bytes(),
+        traceparent: None,
     };
     encode_event(&job(), event, HERE)
 }

@@ -122,7 +122,13 @@ impl ModelLog {
         };
         let arrivals: Vec<Arrival<'_>> = arrivals
             .iter()
-            .map(|(id, subject, payload)| Arrival { id: *id, stored_at: 0, subject, payload })
+            .map(|(id, subject, payload)| Arrival {
+                id: *id,
+                stored_at: 0,
+                subject,
+                payload,
+                traceparent: None,
+            })
             .collect();
         window.take(&arrivals);
         let (first, last) = {
@@ -145,6 +151,7 @@ impl State {
                 event_type: stored.event_type.into(),
                 stored_at: 0,
                 payload: stored.payload.clone(),
+                traceparent: None,
             })
             .collect()
     }

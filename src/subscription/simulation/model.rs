@@ -85,7 +85,13 @@ impl Model {
                 return self.ring.skip_to(self.first - 1);
             };
             let subject = format!("jobs.k.j{job}.{}", TYPES[kind]);
-            self.ring.append(&Arrival { id, stored_at: 0, subject: &subject, payload: b"{}" });
+            self.ring.append(&Arrival {
+                id,
+                stored_at: 0,
+                subject: &subject,
+                payload: b"{}",
+                traceparent: None,
+            });
         }
     }
 
@@ -113,6 +119,7 @@ impl Model {
                 event_type: TYPES[*kind].into(),
                 stored_at: 0,
                 payload: bytes::Bytes::from_static(b"{}"),
+                traceparent: None,
             })
             .collect()
     }

@@ -9,7 +9,7 @@ fn ring() -> Ring {
 }
 
 fn append(ring: &mut Ring, id: u64, subject: &str, payload: &[u8]) {
-    ring.append(&Arrival { id, stored_at: 7, subject, payload });
+    ring.append(&Arrival { id, stored_at: 7, subject, payload, traceparent: None });
 }
 
 fn encoded(message: bytes::Bytes, body: std::ops::Range<usize>) -> EncodedEvent {

@@ -98,6 +98,18 @@ impl Publisher {
         self.publish_bytes(&subject, payload.to_string()).await
     }
 
+    /// Publishes one event that names its trace.
+    pub async fn publish_traced(&self, job: &str, traceparent: &str) -> u64 {
+        let message = PublishMessage::build()
+            .payload(numbered_payload(0, "").to_string().into())
+            .header("traceparent", traceparent);
+        let publishing = async {
+            let sent = self.context.send_publish(subject(job, "progress"), message).await;
+            sent.expect("the event is sent").await.expect("the event is stored")
+        };
+        within("a publish is acknowledged", publishing).await.sequence
+    }
+
     /// Publishes any bytes on any subject.
     pub async fn publish_bytes(&self, subject: &str, payload: impl Into<Bytes>) -> u64 {
         let publishing = async {
