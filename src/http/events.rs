@@ -71,7 +71,7 @@ pub async fn answer(
         job: Some(job),
         after,
         epoch: Query::of(request).get("epoch").map(Into::into),
-        grant,
+        grant: grant.map(Box::new),
         trace: Parent::of_request(request.headers()),
         ..Profile::of_route(route)
     };

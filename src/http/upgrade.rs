@@ -73,9 +73,10 @@ async fn begin(
         check_name(&kind, MAX_NAME).map_err(|_| HttpError::InvalidJob)?;
         profile.kind = kind.into();
     }
-    profile.grant = access::authenticate(public, &profile.route, &request).await?;
+    let grant = access::authenticate(public, &profile.route, &request).await?;
+    profile.grant = grant.map(Box::new);
     if let Some(job) = &profile.job {
-        access::check_watch(profile.grant.as_ref(), job)?;
+        access::check_watch(profile.grant.as_deref(), job)?;
     }
     let (mut answer, websocket) =
         hyper_tungstenite::upgrade(&mut request, None).map_err(|_| HttpError::BadUpgrade)?;

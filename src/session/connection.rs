@@ -53,7 +53,7 @@ pub struct Profile {
     /// The incarnation of the stream that this belongs to, where the request tells it.
     pub epoch: Option<Box<str>>,
     /// What the client's token allows; `None`: everything, nobody asks for tokens.
-    pub grant: Option<Grant>,
+    pub grant: Option<Box<Grant>>,
     /// What the traces of its subscriptions belong to.
     pub trace: Parent,
     /// Every message is sent back, and means nothing.
@@ -103,7 +103,7 @@ pub struct Session {
     /// When the next heartbeat message is due, on routes that have them.
     pub(super) heartbeat_at: Cell<Option<Instant>>,
     /// What the client may watch; `None`: everything.
-    pub(super) grant: RefCell<Option<Grant>>,
+    pub(super) grant: RefCell<Option<Box<Grant>>>,
     end_is_counted: Cell<bool>,
     /// When the connection must be closed because its token has expired.
     pub(super) expires_at: Cell<Option<Instant>>,
@@ -180,7 +180,7 @@ impl Session {
     }
 
     /// Takes what a token allows, in place of what an earlier one did.
-    pub(super) fn take_grant(&self, grant: Grant) {
+    pub(super) fn take_grant(&self, grant: Box<Grant>) {
         if self.profile.route.on_token_expiry == OnTokenExpiry::Close {
             let until = grant.valid_until.min(grant.expires_at + EXPIRY_LEEWAY);
             let left = until.duration_since(SystemTime::now()).unwrap_or_default();

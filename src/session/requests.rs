@@ -66,7 +66,7 @@ impl Session {
         };
         match verifier.verify(token, SystemTime::now()) {
             Ok(grant) => {
-                self.take_grant(grant);
+                self.take_grant(Box::new(grant));
                 self.drop_what_is_forbidden();
                 self.state.borrow_mut().socket.push(optimization::authenticated());
             }

@@ -37,7 +37,8 @@ pub const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 enum Phase {
-    Opening(Opening),
+    /// In a box: it is large, and soon over.
+    Opening(Box<Opening>),
     Running,
 }
 
@@ -85,7 +86,7 @@ impl Subscription {
     pub fn new(job: JobKey, request: Request, now: Instant) -> Self {
         Self {
             job,
-            phase: Phase::Opening(Opening::new(now)),
+            phase: Phase::Opening(Box::new(Opening::new(now))),
             reader: Reader::new(request.after.unwrap_or(0)),
             request,
             newest_life_cycle: 0,
