@@ -17,8 +17,8 @@ pytestmark = pytest.mark.xdist_group("names")
 # Histories and measurements of other programs name what is not ours.
 LEFT_OUT = {"CHANGELOG.md"}
 # Options of other programs, in prose of ours.
-OF_OTHERS = {"--away", "--group", "--build-arg", "--case", "--check", "--experimental-websocket", "--job-progress-bar", "--set", "--token",
-             "--volumes", "--without"}  # fmt: skip
+OF_OTHERS = {"--away", "--build-arg", "--case", "--check", "--client", "--experimental-websocket", "--group",
+             "--job-progress-bar", "--scenario", "--set", "--token", "--volumes", "--without"}  # fmt: skip
 # Variables of other parts: clients, tests, images, and what they are built with.
 OTHER_SOURCES = ["clients", "tests", "helm", "benches", "compose.yaml", "Makefile", "Dockerfile", "nats", "docs/check"]
 
@@ -102,7 +102,8 @@ def unknown(text):
     variables = re.findall(r"\b(?:JOBWIRE|NATS)_[A-Z_]+\b", text)
     yield from (variable for variable in variables if not is_among(known_variables(), variable))
     for metric in re.findall(r"\bjobwire_[a-z_]+\b", text):
-        if not {metric, re.sub(r"_(bucket|sum|count)$", "", metric)} & known_metrics():
+        family = re.sub(r"_(bucket|sum|count)$", "", metric)
+        if not is_among(known_metrics(), metric) and family not in known_metrics():
             yield metric
     for path in re.findall(r"(?<![\w.])/(?:api|ws)/[^\s`\"'?)>]+|/(?:live|ready)z|/metrics", " ".join(spans(text))):
         if not is_path(path.rstrip("…")):

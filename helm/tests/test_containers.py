@@ -52,6 +52,7 @@ def test_every_target_has_an_empty_source_for_the_layer_of_dependencies():
     cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())
     named = [part.get("path") or f"tests/{part['name']}.rs" for part in cargo.get("test", [])]
     named += [part.get("path") or f"benches/{part['name']}.rs" for part in cargo.get("bench", [])]
+    named += [part["path"] for part in cargo.get("example", [])]
     (made,) = re.findall(r"for target in (.+); do", DOCKERFILE)
     assert set(made.split()) == {"src/main.rs", *named}
 
@@ -60,6 +61,8 @@ def test_what_the_program_is_built_from_is_copied_and_not_ignored():
     """Sources outside of src that are compiled in, tests aside."""
     outside = set()
     for source in (ROOT / "src").rglob("*.rs"):
+        if source.name == "tests.rs":
+            continue
         for name in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', source.read_text()):
             path = (source.parent / name).resolve().relative_to(ROOT)
             outside |= {path.parts[0]} - {"src", "tests"}
