@@ -11,30 +11,30 @@ use tokio::sync::oneshot;
 /// Messages of one pull: few enough for the library's buffer of 65,536.
 const PULL: usize = 10_000;
 
-/// Reads all of a subject with a pull consumer; from creating it to the last event. With threads
+/// Reads all that a filter matches with a pull consumer; from creating it to the last event. With threads
 /// of its own, because the one that publishes would be one for both halves of the library.
 ///
 /// # Errors
 /// What NATS or the library says; or that other events came than expected.
-pub(super) async fn read(url: String, subject: String, events: u64) -> anyhow::Result<Duration> {
+pub(super) async fn read(url: String, filter: String, events: u64) -> anyhow::Result<Duration> {
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let outcome = runtime
             .context("a runtime")
-            .and_then(|runtime| runtime.block_on(consume(&url, subject, events)));
+            .and_then(|runtime| runtime.block_on(consume(&url, filter, events)));
         let _ = sender.send(outcome);
     });
     receiver.await.context("the bare consumer")?
 }
 
-async fn consume(url: &str, subject: String, events: u64) -> anyhow::Result<Duration> {
+async fn consume(url: &str, filter: String, events: u64) -> anyhow::Result<Duration> {
     let context = jetstream::new(async_nats::connect(url).await?);
     let stream = context.get_stream("JOBS").await?;
     let config = pull::Config {
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::None,
-        filter_subject: subject,
+        filter_subject: filter,
         num_replicas: 1,
         memory_storage: true,
         inactive_threshold: Duration::from_secs(5),

@@ -26,6 +26,11 @@ impl Jobs {
     pub(super) fn subject(&self, job: u32) -> String {
         format!("jobs.optimization.{}.progress", self.id(job))
     }
+
+    /// What matches all of its events, whatever their type, as whoever reads a job must ask.
+    pub(super) fn filter(&self, job: u32) -> String {
+        format!("jobs.optimization.{}.>", self.id(job))
+    }
 }
 
 /// How messages are carried.

@@ -135,7 +135,7 @@ impl Replaying<'_> {
     async fn bare(&self) -> anyhow::Result<Round> {
         let Publishing { jobs, .. } = &self.stage.publishing;
         let url = self.stage.broker.settings.url.clone().unwrap_or_default();
-        let read = || bare::read(url.clone(), jobs.subject(0), u64::from(self.events));
+        let read = || bare::read(url.clone(), jobs.filter(0), u64::from(self.events));
         read().await?;
         let before = Used::now(None, Some(&self.stage.broker), 0)?;
         let took = read().await?;

@@ -205,7 +205,7 @@ impl Chaos {
             report::Row::new(self.name, flow, self.faults, &verdict).write();
         }
         assert!(verdict.is_clean(), "{}; history: {}", self.name, path.display());
-        self.assert_activity(&verdict, &least);
+        self.assert_activity(&verdict, &least, flow.min(self.length.duration));
         assert!(resets >= least.resets, "only {resets} watchers were told to begin anew");
         let gap = verdict.gap(0.99).unwrap_or_default();
         assert!(least.gap.is_none_or(|most| gap <= most), "a gap of {gap:?}");
@@ -219,8 +219,8 @@ impl Chaos {
         code == "UNAVAILABLE" || code == "DRAINING" || (code == "JOB_NOT_FOUND" && self.replaced)
     }
 
-    fn assert_activity(&self, verdict: &Verdict, least: &Least) {
-        let seconds = self.length.duration.as_secs_f64();
+    fn assert_activity(&self, verdict: &Verdict, least: &Least, ran: Duration) {
+        let seconds = ran.as_secs_f64();
         let published = (f64::from(self.length.rate) * seconds / 4.0) as usize;
         assert!(verdict.acknowledged >= published, "too little was published: {verdict}");
         assert!(verdict.delivered >= verdict.acknowledged, "too little was seen: {verdict}");
