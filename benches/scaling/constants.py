@@ -90,10 +90,10 @@ CONSTANTS = {
     "packet_bytes": assumed(
         "headers of TCP, IP and Ethernet, and half an acknowledgement", "the same in packets", "B", 100
     ),
-    "connection_idle": measured("jobwire bench idle", "a connection on which nothing happens", "µs/s", 1.3),
+    "connection_idle": measured("jobwire bench idle", "a connection on which nothing happens", "µs/s", 0.7),
     # Memory.
     "process": measured("measure.py window", "a gateway without events and clients", "MB", 12.4),
-    "connection": read("docs/configuration.md", "a connection", "KB", 7.2),
+    "connection": measured("jobwire bench idle", "a connection", "KB", 3.8),
     "connection_tls": read("docs/configuration.md", "a connection with TLS", "KB", 15),
     "connection_kernel": measured("measure.py sockets", "the same in the kernel, idle", "B", 2_672, 2_506, 2_685),
     "window_factor": measured("measure.py window", "the window's budget for a byte of an event", "B", 1.6),
@@ -109,7 +109,7 @@ CONSTANTS = {
     ),
     "return_tls": measured("measure.py tls", "the same with a handshake of TLS 1.3", "µs", 365, 341, 394),
     "accepted": measured(
-        "jobwire bench idle", "connected and subscribed by a gateway of two cores, shared with the clients", "/s", 7_400
+        "jobwire bench idle", "connected and subscribed by a gateway of two cores, shared with the clients", "/s", 9_200
     ),
     "question": measured(
         "measure.py questions", "a question about a job that is in no memory, for the broker", "µs", 324, 313, 333

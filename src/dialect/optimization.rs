@@ -1,6 +1,8 @@
 //! The `optimization` dialect: many jobs on one connection, JSON messages with a `type`.
 //! PROTOCOLS section 1.
 
+mod batch;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -11,10 +13,7 @@ use super::iso8601;
 use crate::encoded::EncodedEvent;
 use crate::event::{EventView, JobKey, MalformedEvent, StoredBody};
 use crate::progress::Progress;
-
-/// Bytes of a `replay` message at most, unless one event alone is larger: common clients stop at
-/// 1 MiB.
-pub const BATCH: usize = 256 * 1024;
+pub use batch::{BATCH, Batch};
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq)]
@@ -361,49 +360,6 @@ pub fn encode_event(
         ends: false,
         types_differ: parsed.differs_from(event.event_type),
     })
-}
-
-/// A `replay` message under construction.
-pub struct Batch {
-    frame: TextFrame,
-    events: usize,
-}
-
-impl Batch {
-    /// An empty batch.
-    pub fn new(job: &JobKey, naming: Naming) -> Self {
-        let mut frame = TextFrame::with_capacity(1_024);
-        frame.push("{\"type\":\"replay\"");
-        push_job(&mut frame, job, naming);
-        frame.push(",\"data\":[");
-        Self { frame, events: 0 }
-    }
-
-    /// Whether one more event of this length keeps the message within `limit` bytes. The first
-    /// one always does.
-    pub fn has_room(&self, body: usize, limit: usize) -> bool {
-        self.events == 0 || self.frame.len() + body + 3 <= limit.min(BATCH)
-    }
-
-    /// Adds a bare event.
-    pub fn push(&mut self, body: &[u8]) {
-        if self.events > 0 {
-            self.frame.push(",");
-        }
-        self.frame.push_bytes(body);
-        self.events += 1;
-    }
-
-    /// How many events it holds.
-    pub fn events(&self) -> usize {
-        self.events
-    }
-
-    /// The whole message.
-    pub fn finish(mut self) -> Bytes {
-        self.frame.push("]}");
-        self.frame.finish().0
-    }
 }
 
 /// The `subscribed` message.

@@ -112,7 +112,7 @@ fn who_is_not_told_positions_waits_for_events_alone() {
 fn while_the_tail_is_behind_the_promised_history_no_position_is_told() {
     let started = Instant::now();
     let job = JobKey::new("training", "42").unwrap();
-    let request = Request { position: true, ..Request::default() };
+    let request = Request { after: Some(0), position: true, ..Request::default() };
     let mut subscription = Subscription::new(job, request, started);
     let unknown = View { job: JobView::Unknown, ..window_up_to(5) };
     let bounds = Bounds {
