@@ -138,6 +138,8 @@ async fn the_steps_of_a_demo_are_counted_and_scored() {
     for (number, (_, body, _)) in (1..).zip(&steps) {
         assert_eq!(body["iteration"], number);
         let data = &body["data"];
+        let progress = data["progress"].as_f64().expect("how far it is");
+        assert!((progress - f64::from(number) / 16.0).abs() < 0.001, "{data}");
         let score = data["score"].as_f64().expect("a score");
         let best = data["best"].as_f64().expect("a best score");
         assert!(0.0 < score && score <= best && best <= 1.0 && best >= last_best, "{data}");

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::harness::collector::Collector;
 use crate::harness::deployment::{Backend, Deployment};
 use crate::harness::gateway::GatewayCommand;
@@ -211,8 +213,11 @@ async fn a_watcher_is_told_the_trace_of_an_event_wherever_it_is_read_from() {
     follower.subscribed("job", 0).await;
     follower.expect("replay").await;
 
-    let traced = publisher.publish_traced("job", &traceparent()).await;
-    let untrue = publisher.publish_traced("job", "00-\"-not-a-trace").await;
+    let publish = async |trace: &str| {
+        publisher.publish_traced("optimization/job", "progress", &json!({}), trace).await
+    };
+    let traced = publish(&traceparent()).await;
+    let untrue = publish("00-\"-not-a-trace").await;
     let live = follower.expect("event").await;
     assert_eq!(live["event"]["traceparent"], traceparent());
     assert!(follower.expect("event").await["event"].get("traceparent").is_none());

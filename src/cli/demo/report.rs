@@ -51,7 +51,9 @@ impl Report {
         stage: &'static str,
         with_tour: bool,
     ) -> Result<(), PublishError> {
+        let done = f64::from(search.step_number()) / f64::from(search.steps());
         let mut data = json!({
+            "progress": rounded(done),
             "score": rounded(search.current().score()),
             "best": rounded(search.best().score()),
             "length": search.current().length,

@@ -16,3 +16,6 @@ mod publishing;
 mod reading;
 mod tokens;
 mod upgrades;
+
+/// A trace that an event belongs to.
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -3,6 +3,7 @@
 use async_nats::jetstream::stream;
 use serde_json::{Value, json};
 
+use super::TRACEPARENT;
 use super::conversing::Conversation;
 use super::description::Description;
 use super::tokens::{WITH_TOKENS, token};
@@ -31,7 +32,8 @@ async fn deployment_that_forgot_something() -> Deployment {
     for number in 0..100 {
         let payload = json!({ "iteration": number, "stage": "score", "data": { "score": 0.5 } });
         for job in ["optimization/job", "training/job"] {
-            backend.publisher.publish_of(job, "iteration_completed", &payload).await;
+            let publisher = &backend.publisher;
+            publisher.publish_traced(job, "iteration_completed", &payload, TRACEPARENT).await;
         }
     }
     backend.deploy(&["--max-subscriptions", "1", "--job-grace", "100ms"]).await

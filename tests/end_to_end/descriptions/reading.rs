@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use async_nats::jetstream::stream;
 use serde_json::json;
 
+use super::TRACEPARENT;
 use super::description::Description;
 use super::tokens::{WITH_TOKENS, token};
 use super::upgrades::stay;
@@ -45,7 +46,7 @@ async fn deployment_with_jobs() -> Deployment {
             "job_cancelled",
         ] {
             let job = format!("{kind}/{life}");
-            backend.publisher.publish_of(&job, "progress", &progress).await;
+            backend.publisher.publish_traced(&job, "progress", &progress, TRACEPARENT).await;
             backend.publisher.publish_of(&job, life, &json!({})).await;
         }
     }

@@ -98,13 +98,20 @@ impl Publisher {
         self.publish_bytes(&subject, payload.to_string()).await
     }
 
-    /// Publishes one event that names its trace.
-    pub async fn publish_traced(&self, job: &str, traceparent: &str) -> u64 {
+    /// Publishes one event of a job, named `kind/id`, that names its trace.
+    pub async fn publish_traced(
+        &self,
+        job: &str,
+        event_type: &str,
+        payload: &Value,
+        traceparent: &str,
+    ) -> u64 {
+        let subject = format!("jobs.{}.{event_type}", job.replace('/', "."));
         let message = PublishMessage::build()
-            .payload(numbered_payload(0, "").to_string().into())
+            .payload(payload.to_string().into())
             .header("traceparent", traceparent);
         let publishing = async {
-            let sent = self.context.send_publish(subject(job, "progress"), message).await;
+            let sent = self.context.send_publish(subject, message).await;
             sent.expect("the event is sent").await.expect("the event is stored")
         };
         within("a publish is acknowledged", publishing).await.sequence

@@ -20,13 +20,18 @@ function program(variable) {
   return path;
 }
 
+/**
+ * A port that nobody has, below those that outgoing connections take: one of them could sit on it before its
+ * owner listens there, or while it is away.
+ */
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(() => true, () => false);
+    server.close();
+    if (isFree) return once(server, 'close').then(() => port);
+  }
 }
 
 async function stop(child, signal = 'SIGTERM') {

@@ -143,10 +143,12 @@ def finish(patience: float = EXIT_PATIENCE) -> None:
 def _flush_at_exit() -> None:
     atexit.unregister(finish)
     atexit.register(finish)
-    # Children of multiprocessing end without atexit.
-    children = sys.modules.get("multiprocessing.util")
-    if children is not None:
-        children.Finalize(None, finish, exitpriority=100)
+    # Children of multiprocessing end without atexit. Their parent would wait and tell twice.
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        import multiprocessing.util
+
+        multiprocessing.util.Finalize(None, finish, exitpriority=100)
 
 
 def _begin_anew() -> None:
