@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// So many looks at one event are in vain.
 const LOOKS: usize = 1_000;
 /// What a client's message may have.
-const MAX_MESSAGE: usize = 4_096;
+const MAX_MESSAGE: usize = 64 * 1_024;
 
 #[derive(Parser)]
 #[command(about = "Delivers events to sockets that nobody reads")]

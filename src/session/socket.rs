@@ -20,9 +20,10 @@ use super::transport::Transport;
 
 /// Bytes of a client's message at most (PROTOCOLS section 1).
 pub const MAX_MESSAGE: usize = 64 * 1024;
-/// A connection keeps it while it is idle, and it is filled with zeros before each read. Enough for what
-/// clients say, tokens aside: a larger message is read in several pieces.
-const READ_BUFFER: usize = 256;
+/// Reads that a message of the largest size may take. With 64 KiB that makes a buffer of 256 bytes, which a
+/// connection keeps while it is idle, and which is filled with zeros before each read: enough for what
+/// clients say, tokens aside.
+const READS: usize = 256;
 
 /// What tungstenite reads from and writes to.
 struct Pipe {
@@ -75,7 +76,7 @@ impl Socket {
     /// messages of at most `max_message` bytes.
     pub fn new(transport: Transport, read: Vec<u8>, max_message: usize) -> Self {
         let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
+            .read_buffer_size(max_message / READS)
             .write_buffer_size(0)
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
