@@ -289,7 +289,7 @@ impl LifeCycle {
 }
 
 /// How a job stands, by its newest life-cycle event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum JobStatus {
     /// Created, or about to be tried again.
@@ -305,10 +305,24 @@ pub enum JobStatus {
     /// Cancelled.
     Stopped,
     /// Its newest life-cycle event is not known.
+    #[serde(other)]
     Unknown,
 }
 
 impl JobStatus {
+    /// The word for it, in answers and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Whether a job that stands so has ended.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Stopped)

@@ -11,7 +11,7 @@ use super::outcome::Failure;
 use super::palette::{Palette, printable};
 use super::standard_output;
 use super::watching::{Gateway, GatewayArguments};
-use crate::event::{MAX_NAME, check_name};
+use crate::event::{JobStatus, MAX_NAME, check_name};
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
@@ -42,7 +42,7 @@ pub(super) struct JobsArguments {
     kind: Option<String>,
     /// Only jobs that stand so; several with commas
     #[arg(long = "state", value_name = "STATE", value_enum, value_delimiter = ',')]
-    states: Vec<State>,
+    states: Vec<JobStatus>,
     /// Jobs at most
     #[arg(long, value_name = "COUNT", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -63,40 +63,12 @@ enum Format {
     Json,
 }
 
-/// How a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Pending,
-    Running,
-    Paused,
-    Succeeded,
-    Failed,
-    Stopped,
-    #[serde(other)]
-    Unknown,
-}
-
-impl State {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Job {
     kind: String,
     job_id: String,
-    status: State,
+    status: JobStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_event_id: Option<u64>,
     last_event_id: u64,
@@ -190,9 +162,9 @@ fn table(jobs: &[Job], palette: Palette, now: OffsetDateTime) -> String {
     for (row, job) in rows.iter().zip(jobs) {
         let cells: Vec<&str> = row.iter().map(String::as_str).collect();
         text += &line(&cells, &|column, cell| match (column, job.status) {
-            (2, State::Succeeded) => palette.good(cell),
-            (2, State::Failed) => palette.bad(cell),
-            (2, State::Paused | State::Stopped) => palette.striking(cell),
+            (2, JobStatus::Succeeded) => palette.good(cell),
+            (2, JobStatus::Failed) => palette.bad(cell),
+            (2, JobStatus::Paused | JobStatus::Stopped) => palette.striking(cell),
             (1, _) => palette.name(cell),
             _ => cell,
         });
@@ -227,8 +199,10 @@ mod tests {
             last_event_type: "progress".into(),
             last_event_at: "2026-03-01T10:00:00Z".into(),
         };
-        let jobs =
-            [job("training", "42", State::Running), job("agent", "longer-id", State::Failed)];
+        let jobs = [
+            job("training", "42", JobStatus::Running),
+            job("agent", "longer-id", JobStatus::Failed),
+        ];
         let now = OffsetDateTime::parse("2026-03-01T10:05:09Z", &Rfc3339).expect("a time");
         assert_eq!(
             table(&jobs, Palette::none(), now),
@@ -240,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_state_that_is_new_is_unknown() {
-        let state: State = serde_json::from_str("\"hibernating\"").expect("a state");
-        assert_eq!(state, State::Unknown);
+        let state: JobStatus = serde_json::from_str("\"hibernating\"").expect("a state");
+        assert_eq!(state, JobStatus::Unknown);
     }
 }

@@ -107,14 +107,8 @@ fn type_of(kind: TrainingMessage) -> &'static str {
 
 /// The status on the wire. A job whose newest life-cycle event is not known is under way.
 fn status_name(status: Option<JobStatus>) -> &'static str {
-    match status {
-        Some(JobStatus::Pending) => "pending",
-        Some(JobStatus::Running | JobStatus::Unknown) | None => "running",
-        Some(JobStatus::Paused) => "paused",
-        Some(JobStatus::Succeeded) => "succeeded",
-        Some(JobStatus::Failed) => "failed",
-        Some(JobStatus::Stopped) => "stopped",
-    }
+    let known = status.filter(|status| *status != JobStatus::Unknown);
+    known.unwrap_or(JobStatus::Running).as_str()
 }
 
 /// The status that the producer wrote into a `progress` event, unless it claims an ending: that is
